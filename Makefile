@@ -1,0 +1,54 @@
+# Each verb sets itself up: python3 (3.11 to 3.13) is all it needs. uv is used if present.
+# Nothing is installed outside this folder; every download is checked by hash.
+.DEFAULT_GOAL := help
+.PHONY: help demo files test check bench oracle page lock format clean
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+DEV := .venv/bin
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv-run/ready ## run the whole system here, on simulated patients [SECONDS=20]
+	.venv-run/bin/sealward demo $(if $(SECONDS),--seconds $(SECONDS))
+
+files: requirements/files.lock ## let the demo replay Parquet and WFDB files too
+	PYTHON=$(PYTHON) sh requirements/install.sh .venv-run requirements/files.lock
+
+test: .venv/ready ## run every test but the benchmarks
+	$(DEV)/python -m pytest
+
+check: .venv/ready ## check format, style, types, architecture and dependencies
+	$(DEV)/ruff format --check .
+	$(DEV)/ruff check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports --no-logo
+	$(DEV)/deptry src
+
+bench: .venv/ready ## measure speed, as ratios within one run
+	$(DEV)/python -m pytest -p no:randomly -s bench
+
+oracle: .venv-oracle/ready ## set up the second reader of our packets, apart from ours
+	.venv-oracle/bin/python -c 'import cwt'
+
+format: .venv/ready ## put the sources in form
+	$(DEV)/ruff check --fix-only --quiet .
+	$(DEV)/ruff format .
+
+page: .venv/ready ## build the browser page into the package
+	$(DEV)/python page/build.py
+
+lock: .venv/ready ## resolve the dependencies anew
+	$(DEV)/python requirements/lock.py
+
+clean: ## forget every environment and every cache
+	rm -rf .venv .venv-run .venv-oracle .hypothesis .*_cache dist
+
+.venv-run/ready: requirements/run.lock requirements/install.sh
+	PYTHON=$(PYTHON) sh requirements/install.sh .venv-run requirements/run.lock
+
+.venv/ready: requirements/dev.lock requirements/install.sh
+	PYTHON=$(PYTHON) sh requirements/install.sh .venv requirements/dev.lock
+
+.venv-oracle/ready: requirements/oracle.lock requirements/install.sh
+	PYTHON=$(PYTHON) sh requirements/install.sh .venv-oracle requirements/oracle.lock bare
