@@ -175,14 +175,13 @@ def _heads(data: bytes, at: int, count: int) -> tuple[list[tuple[int, int, int]]
     if len(heads) > len(sizes) and heads.pop():
         raise CodecError("the spare half byte is not zero")
     at = end + heads.count(RAW)
+    if at > len(data):
+        raise CodecError("the column is cut short")
     widths = iter(data[end:at])
-    try:
-        blocks = [
-            (head, next(widths) if head == RAW else head, size)
-            for head, size in zip(heads, sizes, strict=True)
-        ]
-    except (StopIteration, RuntimeError):
-        raise CodecError("the column is cut short") from None
+    blocks = [
+        (head, next(widths) if head == RAW else head, size)
+        for head, size in zip(heads, sizes, strict=True)
+    ]
     if max(width for _, width, _ in blocks) > WIDEST:
         raise CodecError("a block is wider than any difference")
     return blocks, at
