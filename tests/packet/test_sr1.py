@@ -107,6 +107,42 @@ def test_random_bytes_are_refused_and_nothing_else(
             sr1.decode(BED_1, start + data, padded=padded, derived=derived)
 
 
+# Four rows of one channel with gaps: runs, then what a right table would go on with.
+@pytest.mark.parametrize(
+    ("body", "whole"),
+    [
+        ("020102000080", False),
+        ("020200004080", True),
+        ("040000e080", False),
+        ("0004000080", False),
+        ("0200020000e080", False),
+        ("00000301000080", False),
+        ("0203000080", False),
+        ("0201", False),
+        ("0202808080808040004080", False),
+        ("020200004180", False),
+        ("020200014080", False),
+        ("020200f023000000000080", False),
+    ],
+)
+def test_runs_and_columns_have_one_form(body: str, whole: bool) -> None:  # noqa: FBT001
+    """No gap, no value, an empty run, rows too many, a stray bit: refused."""
+    plain = bytes.fromhex("1300040101" + body)
+    if whole:
+        table = sr1.decode(lambda _: group(1), plain, padded=False)
+        assert table.columns == {0: [0, -1, None, None]}
+    else:
+        with pytest.raises(sr1.CodecError):
+            sr1.decode(lambda _: group(1), plain, padded=False)
+
+
+def test_a_difference_beyond_34_bits_is_refused() -> None:
+    """A quotient of 2**20 over 14 low bits, longer than any packet."""
+    column = b"\x00\xe0" + bytes((14 + (1 << 20)) // 8) + b"\x02"
+    with pytest.raises(sr1.CodecError, match="out of its range"):
+        rice.decoded(rice.Stream.of(column), 0, 2, group(1).channels[0])
+
+
 def peak(kind: Group, data: bytes) -> int:
     """Return the most bytes held while *data*, which is refused, is decoded."""
     tracemalloc.start()

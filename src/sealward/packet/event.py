@@ -38,6 +38,7 @@ def encode(
 
     Raises:
         ValueError: *code*, time or a detail is not what an event can have.
+        TypeError: a detail is of a type that CBOR does not hold, a Decimal, say.
     """
     if not _CODE.fullmatch(code) or not 0 <= at_ms < DAY:
         raise ValueError("an event has a word in lower case and a time of its day")
