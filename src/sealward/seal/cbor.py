@@ -5,6 +5,8 @@ maps, tags, booleans and null. Floats and every other simple value are refused, 
 that one content has one encoding and a second encoding is a forgery.
 """
 
+from collections.abc import Mapping
+
 import cbor2
 
 from sealward.errors import RefusalError
@@ -36,7 +38,7 @@ class TrailingError(MalformedError):
 def encode(item: object) -> bytes:
     """Return the deterministic encoding of *item*.
 
-    *item* is made of int, bytes, str, list, tuple, dict, bool, None and
+    *item* is made of int, bytes, str, list, tuple, mapping, bool, None and
     ``cbor2.CBORTag``. Maps are sorted by their keys' encoded bytes, as RFC 8949 asks;
     cbor2's own canonical mode sorts shorter keys first, as RFC 7049 did.
 
@@ -54,7 +56,7 @@ def _ordered(item: object) -> object:
         return [_ordered(each) for each in item]
     if isinstance(item, cbor2.CBORTag):
         return cbor2.CBORTag(item.tag, _ordered(item.value))
-    if isinstance(item, dict):
+    if isinstance(item, Mapping):
         pairs = sorted((encode(key), key, value) for key, value in item.items())
         return {key: _ordered(value) for _, key, value in pairs}
     raise TypeError(f"{type(item).__name__} has no place in a sealed message")

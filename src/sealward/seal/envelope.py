@@ -85,12 +85,9 @@ class Alarm(NamedTuple):
     priority: int  # 3 high, 2 medium, 1 low, 0 over
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Envelope:
-    """A packet's outside, unverified.
-
-    Not frozen, as that would make its making, once a packet at the door, dearer.
-    """
+    """A packet's outside, unverified."""
 
     kid: bytes  # names the content key, first 4 bytes of its record's rid
     kind: Kind
