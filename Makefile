@@ -15,7 +15,7 @@ demo: .venv-run/ready ## run the whole system here, on simulated patients [SECON
 files: requirements/files.lock ## let the demo replay Parquet and WFDB files too
 	PYTHON=$(PYTHON) sh requirements/install.sh .venv-run requirements/files.lock
 
-test: .venv/ready ## run every test but the benchmarks
+test: .venv/ready .venv-oracle/ready ## run every test but the benchmarks
 	$(DEV)/python -m pytest
 
 check: .venv/ready ## check format, style, types, architecture and dependencies
