@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path, PurePath
@@ -134,7 +134,7 @@ def reach(binaries: Binaries, identity: Identity, state: Path) -> Binaries:
     if not copied.exists():
         fresh = copied.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        _copy_wheel(fresh)
+        copy(metadata.files(_WHEEL) or (), fresh)
         fresh.rename(copied)
     folder = copied / _CARRIED[0] / "bin"
     if not _runs(folder, identity):
@@ -146,18 +146,21 @@ def _runs(folder: Path, identity: Identity) -> bool:
     """Say whether *identity* can run the programs in *folder*, by trying."""
     try:
         return run([folder / "postgres", "--version"], identity).returncode == 0
-    except PermissionError:
+    except OSError:  # no such file, for one who may not look into its folder
         return False
 
 
-def _copy_wheel(target: Path) -> None:
-    """Copy the wheel's programs and libraries below *target*, each file by its hash.
+def copy(entries: Iterable[metadata.PackagePath], target: Path) -> None:
+    """Copy a wheel's programs and libraries below *target*, each file by its hash.
 
-    The two folders stay side by side, for the programs find their libraries by
-    ``$ORIGIN/../../..``.
+    *entries* are the lines of its RECORD. The two folders stay side by side, for the
+    programs find their libraries by ``$ORIGIN/../../..``.
+
+    Raises:
+        ConfigError: a file is not what its line says.
     """
     folders = {target}
-    for entry in metadata.files(_WHEEL) or ():
+    for entry in entries:
         name = entry.as_posix()
         if not name.startswith(_CARRIED) or name.startswith(_UNNEEDED):
             continue
@@ -165,7 +168,7 @@ def _copy_wheel(target: Path) -> None:
         content = source.read_bytes()
         if entry.hash is None or _digest(content, entry.hash.mode) != entry.hash.value:
             raise ConfigError(
-                f"{source} is not what was installed: install {_WHEEL} anew"
+                f"{name} is not what was installed: install {_WHEEL} anew"
             )
         place = target / PurePath(name)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, timedelta
 from typing import LiteralString, TypeAlias, TypeVar
 
 import psycopg
@@ -13,6 +14,7 @@ Connection: TypeAlias = psycopg.Connection[TupleRow]
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
 Row = TypeVar("Row")
 
+_FIRST_DAY = date(1970, 1, 1)
 PATIENCE = 5  # seconds to wait for PostgreSQL to accept a connection
 
 
@@ -22,16 +24,17 @@ class ConflictingError(RefusalError):
     reason = "conflicting"
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn a lost connection and a broken rule into errors of ours.
+def day(epoch: int) -> date:
+    """Return the date of *epoch*, the number of days since 1970-01-01."""
+    return _FIRST_DAY + timedelta(days=epoch)
 
-    A wrong query stays what it is: a fault of the caller's.
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn a lost connection into an error of ours.
 
     Raises:
         UnavailableError: PostgreSQL is away, or a limit in time ended the wait.
-        ConflictingError: a row would break a rule of the schema; the message
-            names the rule and no value.
     """
     try:
         yield
@@ -40,6 +43,22 @@ def translated() -> Iterator[None]:
         psycopg.errors.IdleInTransactionSessionTimeout,
     ) as error:
         raise UnavailableError("PostgreSQL does not answer") from error
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a lost connection and a broken rule into errors of ours.
+
+    A wrong query stays what it is: a fault of the caller's.
+
+    Raises:
+        UnavailableError: as ``reachable`` says.
+        ConflictingError: a row would break a rule of the schema; the message
+            names the rule and no value.
+    """
+    try:
+        with reachable():
+            yield
     except psycopg.IntegrityError as error:
         rule = error.diag.constraint_name or error.diag.column_name or "a rule"
         raise ConflictingError(f"it contradicts {rule} of the database") from error

@@ -6,6 +6,7 @@ new code, ``post`` steps remove and come after the old code is gone.
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -81,9 +82,8 @@ def migrate(url: str) -> list[int]:
     taken = []
     with connect(url) as connection, translated():
         connection.execute("set lock_timeout = '3s'")
-        if connection.execute("select to_regclass('public.migration')").fetchone() == (
-            None,
-        ):
+        # Two that begin at once may both see no table: the loser finds it made.
+        with suppress(psycopg.errors.UniqueViolation):
             connection.execute(_HISTORY)
         for step in steps():
             with connection.transaction():

@@ -182,11 +182,11 @@ def external(url: str) -> None:
     except psycopg.ProgrammingError as error:
         raise ConfigError("DATABASE_URL is no PostgreSQL connection string") from error
     verified = given.get("sslmode") == "verify-full"
+    host = str(given.get("hostaddr") or given.get("host") or "/")
+    _refuse_unprotected(host, verified=verified)
     with database.connect(url) as connection:
-        if not (verified or connection.info.host.startswith(("/", "@"))):
-            raise ConfigError(
-                "DATABASE_URL must name a Unix socket or say sslmode=verify-full"
-            )
+        # The environment may have named a host where the string named none.
+        _refuse_unprotected(connection.info.host, verified=verified)
         if connection.info.server_version < OLDEST * 10_000:
             raise ConfigError(f"DATABASE_URL: PostgreSQL {OLDEST} or newer is needed")
         open_locks = database.execute(
@@ -200,6 +200,13 @@ def external(url: str) -> None:
         raise ConfigError(
             "DATABASE_URL: any role may take advisory locks there; as a superuser,"
             " revoke execute on every function pg_*advisory* from public"
+        )
+
+
+def _refuse_unprotected(host: str, *, verified: bool) -> None:
+    if not (verified or host.startswith(("/", "@"))):
+        raise ConfigError(
+            "DATABASE_URL must name a Unix socket or say sslmode=verify-full"
         )
 
 
@@ -265,6 +272,10 @@ def _is_ready(process: subprocess.Popen[bytes], folder: Path, deadline: float) -
                 ).fetchone()
                 if there is None:
                     connection.execute("create database sealward")
+                    for name in (b"postgres", b"template1"):  # no role's business
+                        connection.execute(
+                            b"revoke all on database " + name + b" from public"
+                        )
                 return True
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:

@@ -5,14 +5,18 @@ do $$
 declare
   role text;
   name text;
+  most int;
 begin
-  foreach role in array array['intake', 'custody', 'ward', 'authority', 'analyst',
-                              'research', 'keeper', 'auditor'] loop
+  -- Of the hundred connections that PostgreSQL keeps, no role may take all.
+  for role, most in values ('intake', 16), ('custody', 16), ('ward', 32),
+      ('authority', 4), ('analyst', 16), ('research', 4), ('keeper', 4),
+      ('auditor', 4) loop
     name := 'sealward_' || role;
     if not exists (select from pg_roles where rolname = name) then
       execute format(
         'create role %I login nosuperuser nocreatedb nocreaterole noreplication', name);
     end if;
+    execute format('alter role %I connection limit %s', name, most);
     execute format('alter role %I set search_path = pg_catalog', name);
     execute format('alter role %I set statement_timeout = %L', name,
       case when role in ('keeper', 'research') then '10min' else '15s' end);
