@@ -13,6 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sealward.errors import ConfigError
@@ -96,19 +97,24 @@ def stop_orphan(data: Path) -> None:
     """
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-        if Path(f"/proc/{pid}/cwd").readlink() != data.resolve():
-            return
     except (FileNotFoundError, ValueError):
         return
     for harder in (signal.SIGINT, signal.SIGQUIT):
         deadline = time.monotonic() + _STOPPING
-        try:
-            os.kill(pid, harder)
-            while time.monotonic() < deadline:
-                os.kill(pid, 0)
-                time.sleep(_POLL)
-        except ProcessLookupError:
-            return
+        if _works_in(pid, data):
+            _log.warning("postgresql has no launcher signal=%s", harder.name)
+            with suppress(ProcessLookupError):
+                os.kill(pid, harder)
+        while _works_in(pid, data) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    """Say whether a process of that id has *folder* for its working folder."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
+    except OSError:  # there is none, it has ended unreaped, or it is not ours
+        return False
 
 
 def version(data: Path) -> int | None:

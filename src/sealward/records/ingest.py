@@ -8,7 +8,7 @@ server, where an INSERT a packet is some 500).
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NewType, TypeAlias, cast
+from typing import TypeAlias
 
 import psycopg
 
@@ -21,8 +21,6 @@ from sealward.records.database import (
     reachable,
 )
 
-PacketRow = NewType("PacketRow", bytes)
-KeyRow = NewType("KeyRow", bytes)
 Number: TypeAlias = tuple[int, int, int]  # (cred, seq, epoch): what is stored once
 
 # PostgreSQL's binary COPY: count of fields, then length and value of each. Dates count
@@ -87,7 +85,7 @@ class Outcome:
 
 def row(  # noqa: PLR0913, PLR0917 - a packet's columns; keywords cost time
     cred: int, seq: int, epoch: int, kind: int, t0_ms: int, body: bytes
-) -> PacketRow:
+) -> bytes:
     """Pack one packet; *t0_ms* is its slot's start in milliseconds since 1970.
 
     Raises:
@@ -108,7 +106,7 @@ def row(  # noqa: PLR0913, PLR0917 - a packet's columns; keywords cost time
         t0_ms * 1000 - _MICROSECONDS,
         len(body),
     )
-    return cast("PacketRow", head + body)
+    return head + body
 
 
 def key_row(  # noqa: PLR0913, PLR0917 - a key record's columns
@@ -119,12 +117,12 @@ def key_row(  # noqa: PLR0913, PLR0917 - a key record's columns
     seq: int,
     made_at_ms: int,
     body: bytes,
-) -> KeyRow:
+) -> bytes:
     """Pack one key record: 4 bytes *kid*, 16 bytes *rid*, *body* as it was signed.
 
     It belongs to the packet row of the same (cred, seq, epoch).
     """
-    return KeyRow(
+    return (
         _KEY.pack(
             *(7, 8, cred, 4, epoch - _DAYS, 4, kid, 16, rid, 8, seq),
             *(8, made_at_ms * 1000 - _MICROSECONDS, len(body)),
@@ -133,13 +131,13 @@ def key_row(  # noqa: PLR0913, PLR0917 - a key record's columns
     )
 
 
-def number(packed: PacketRow) -> Number:
+def number(packed: bytes) -> Number:
     """Return (cred, seq, epoch) of a packed packet."""
     cred, seq, days = _PACKET_NUMBER.unpack_from(packed)
     return cred, seq, days + _DAYS
 
 
-def _number_of_key(packed: KeyRow) -> Number:
+def _number_of_key(packed: bytes) -> Number:
     cred, days, seq = _KEY_NUMBER.unpack_from(packed)
     return cred, seq, days + _DAYS
 
@@ -151,9 +149,7 @@ class Writer:
         self._connection = connection
         execute(connection, _STAGES)
 
-    def write(
-        self, rows: Sequence[PacketRow], keys: Sequence[KeyRow] = ()
-    ) -> set[Number]:
+    def write(self, rows: Sequence[bytes], keys: Sequence[bytes] = ()) -> set[Number]:
         """Store a batch, durably; return the numbers that had been stored before.
 
         All or nothing. The empty set is the usual answer, and the fast one: counts
@@ -177,7 +173,7 @@ class Writer:
                 raise
 
     def write_halving(
-        self, rows: Sequence[PacketRow], keys: Sequence[KeyRow] = ()
+        self, rows: Sequence[bytes], keys: Sequence[bytes] = ()
     ) -> Outcome:
         """Store what can be stored of a batch and say what cannot, and why.
 
@@ -189,7 +185,7 @@ class Writer:
             UnavailableError: PostgreSQL is away; parts may be stored.
         """
         bad: dict[Number, str] = {}
-        parts: list[Sequence[PacketRow]] = []
+        parts: list[Sequence[bytes]] = []
         try:
             return Outcome(existing=self.write(rows, keys))
         except TakenError as error:
@@ -211,8 +207,8 @@ class Writer:
 
     def _write_parts(
         self,
-        parts: Sequence[Sequence[PacketRow]],
-        keys: Sequence[KeyRow],
+        parts: Sequence[Sequence[bytes]],
+        keys: Sequence[bytes],
         bad: dict[Number, str],
     ) -> Outcome:
         """Write each of *parts* with the keys that belong to it; *bad* stay out."""
@@ -225,7 +221,7 @@ class Writer:
             whole.refused.update(outcome.refused)
         return whole
 
-    def _store(self, rows: Sequence[PacketRow], keys: Sequence[KeyRow]) -> bool:
+    def _store(self, rows: Sequence[bytes], keys: Sequence[bytes]) -> bool:
         """Store the batch if all of it is new; else store nothing and say False."""
         with self._connection.transaction() as transaction:
             self._stage(rows, keys)
@@ -237,7 +233,7 @@ class Writer:
         return False
 
     def _store_and_tell(
-        self, rows: Sequence[PacketRow], keys: Sequence[KeyRow]
+        self, rows: Sequence[bytes], keys: Sequence[bytes]
     ) -> set[Number]:
         """Store what is new of the batch and return what was there."""
         with self._connection.transaction():
@@ -252,7 +248,7 @@ class Writer:
                 raise TakenError(taken)
         return {number(packed) for packed in rows} - stored
 
-    def _stage(self, rows: Sequence[PacketRow], keys: Sequence[KeyRow]) -> None:
+    def _stage(self, rows: Sequence[bytes], keys: Sequence[bytes]) -> None:
         """Copy the batch into the staging tables, which empty themselves."""
         with self._connection.cursor() as cursor:
             with cursor.copy(_COPY) as copy:

@@ -143,14 +143,7 @@ class Server:
 
         SIGINT is the fast shutdown. SIGTERM would wait for every client, for ever.
         """
-        for harder in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if self._process.poll() is not None:
-                break
-            self._process.send_signal(harder)
-            try:
-                self._process.wait(_STOPPING)
-            except subprocess.TimeoutExpired:
-                _log.warning("postgresql did not stop signal=%s", harder.name)
+        _end(self._process)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -251,8 +244,7 @@ def _launch(
             if _is_ready(process, folder, deadline):
                 return process
         except BaseException:
-            process.kill()
-            process.wait()
+            _end(process)
             raise
         # Children of a killed postmaster may hold its memory for a moment more.
         if time.monotonic() > deadline - _STARTING + _STOPPING:
@@ -271,14 +263,26 @@ def _is_ready(process: subprocess.Popen[bytes], folder: Path, deadline: float) -
                     "select from pg_database where datname = 'sealward'"
                 ).fetchone()
                 if there is None:
-                    connection.execute("create database sealward")
                     for name in (b"postgres", b"template1"):  # no role's business
                         connection.execute(
                             b"revoke all on database " + name + b" from public"
                         )
+                    connection.execute("create database sealward")
                 return True
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise UnavailableError("PostgreSQL does not become ready") from error
             time.sleep(_POLL)
     return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End *process*, harder after each ten seconds."""
+    for harder in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        process.send_signal(harder)
+        try:
+            process.wait(_STOPPING)
+        except subprocess.TimeoutExpired:
+            _log.warning("postgresql did not stop signal=%s", harder.name)

@@ -132,10 +132,10 @@ def ward(binaries: Binaries) -> Iterator[Ward]:
 
 
 @pytest.fixture(scope="session")
-def made(binaries: Binaries) -> Iterator[Path]:
+def made() -> Iterator[Path]:
     """Return a state folder with the schema, on which no server runs just now."""
     with temporary() as path:
-        with Server.start(path / "pg", binaries=binaries) as server:
+        with Server.start(path / "pg") as server:
             migration.migrate(server.url("owner"))
             with closing(database.connect(server.url("custody"))) as custody:
                 packets.make_day(custody, EPOCH)

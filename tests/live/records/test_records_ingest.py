@@ -14,8 +14,8 @@ import pytest
 
 from sealward.errors import UnavailableError
 from sealward.records import database, ingest, packets
-from sealward.records.ingest import KeyRow, PacketRow, TakenError, UnpartitionedError
-from sealward.records.postgres import Binaries, Server
+from sealward.records.ingest import TakenError, UnpartitionedError
+from sealward.records.postgres import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOON_MS = 1_795_435_200_000  # 2026-11-23 12:00 UTC
 
 
-def packed(ward: Ward, bed: Bed, *numbers: int, text: str = "") -> list[PacketRow]:
+def packed(ward: Ward, bed: Bed, *numbers: int, text: str = "") -> list[bytes]:
     """Return a row for each of *numbers*, whose body tells the number and *text*."""
     return [
         ingest.row(
@@ -36,7 +36,7 @@ def packed(ward: Ward, bed: Bed, *numbers: int, text: str = "") -> list[PacketRo
     ]
 
 
-def key(ward: Ward, bed: Bed, seq: int, body: bytes = b"record") -> KeyRow:
+def key(ward: Ward, bed: Bed, seq: int, body: bytes = b"record") -> bytes:
     """Return a key record of the packet *seq*, always of the same kid."""
     return ingest.key_row(
         bed.cred, ward.epoch, b"kid.", b"kid." + bytes(12), seq, NOON_MS, body
@@ -232,11 +232,9 @@ def test_a_flood_of_refused_packets_is_one_row(
     assert found == [(400, sha256(b"\0").digest())]
 
 
-def test_a_killed_postgresql_loses_nothing_it_has_confirmed(
-    made: Path, binaries: Binaries
-) -> None:
+def test_a_killed_postgresql_loses_nothing_it_has_confirmed(made: Path) -> None:
     """Kill -9 under load; after the restart the confirmed are there, none twice."""
-    server = Server.start(made, binaries=binaries)
+    server = Server.start(made)
     confirmed = 0
     connection = database.connect(server.url("intake"))
     writer = ingest.Writer(connection)
@@ -244,7 +242,7 @@ def test_a_killed_postgresql_loses_nothing_it_has_confirmed(
     killer.start()
     bodies = [bytes([n % 251]) * 190 for n in range(500)]
 
-    def batch(start: int) -> list[PacketRow]:
+    def batch(start: int) -> list[bytes]:
         return [
             ingest.row(7, start + n, 20_780, 0, NOON_MS, body)
             for n, body in enumerate(bodies)
@@ -265,7 +263,7 @@ def test_a_killed_postgresql_loses_nothing_it_has_confirmed(
         time.sleep(0.01)
     server.stop()
     with (
-        Server.start(made, binaries=binaries) as again,
+        Server.start(made) as again,
         database.connect(again.url("intake")) as intake,
     ):
         mark = ingest.marks(intake, 20_780).get((7, 20_780), 0)

@@ -81,18 +81,18 @@ def test_a_long_path_gets_its_socket_elsewhere(folder: Path) -> None:
     assert not place.exists()
 
 
-def test_a_second_launcher_is_refused(made: Path, binaries: Binaries) -> None:
+def test_a_second_launcher_is_refused(made: Path) -> None:
     """One state folder has one server; the first goes on."""
-    with Server.start(made, binaries=binaries) as server:
+    with Server.start(made) as server:
         with pytest.raises(ConfigError, match="another process"):
-            Server.start(made, binaries=binaries)
+            Server.start(made)
         assert server.alive()
-    Server.start(made, binaries=binaries).stop()
+    Server.start(made).stop()
 
 
-def test_it_stops_at_once_though_clients_stay(made: Path, binaries: Binaries) -> None:
+def test_it_stops_at_once_though_clients_stay(made: Path) -> None:
     """A fast shutdown ends idle transactions too."""
-    server = Server.start(made, binaries=binaries)
+    server = Server.start(made)
     client = database.connect(server.url("owner"))
     client.execute("begin")
     begun = time.monotonic()
@@ -104,45 +104,37 @@ def test_it_stops_at_once_though_clients_stay(made: Path, binaries: Binaries) ->
     client.close()
 
 
-def test_it_recovers_when_its_launcher_was_killed(
-    made: Path, binaries: Binaries
-) -> None:
+def test_it_recovers_when_its_launcher_was_killed(made: Path) -> None:
     """The orphan is found by what it wrote in its own folder, stopped and replaced."""
     script = (
-        "import os, sys, pathlib\n"
-        "from sealward.records.postgres import Binaries, Server\n"
-        "folder, major, origin, state = sys.argv[1:]\n"
-        "binaries = Binaries(folder=pathlib.Path(folder), major=int(major),"
-        " origin=origin)\n"
-        "server = Server.start(pathlib.Path(state), binaries=binaries)\n"
+        "import os, pathlib, sys\n"
+        "from sealward.records.postgres import Server\n"
+        "server = Server.start(pathlib.Path(sys.argv[1]))\n"
         "print(server.pid, flush=True)\n"
         "os._exit(0)\n"
     )
     told = subprocess.run(
-        [
-            *(sys.executable, "-c", script, str(binaries.folder)),
-            *(str(binaries.major), binaries.origin, str(made)),
-        ],
+        [sys.executable, "-c", script, str(made)],
         env={"PYTHONPATH": SOURCE},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
     orphan = int(told.stdout)
-    with Server.start(made, binaries=binaries) as server:
+    with Server.start(made) as server:
         assert server.pid != orphan
         assert gone(orphan)
 
 
-def test_it_recovers_from_a_killed_postmaster(made: Path, binaries: Binaries) -> None:
+def test_it_recovers_from_a_killed_postmaster(made: Path) -> None:
     """Children of the dead may live a moment longer; the start waits for them."""
-    server = Server.start(made, binaries=binaries)
+    server = Server.start(made)
     client = database.connect(server.url("owner"))
     os.kill(server.pid, signal.SIGKILL)
     assert gone(server.pid)
     assert not server.alive()
     server.stop()
-    with Server.start(made, binaries=binaries) as again:
+    with Server.start(made) as again:
         database.connect(again.url("owner")).close()
     client.close()
 
@@ -232,9 +224,9 @@ def test_a_user_who_is_not_root_starts_it_as_themselves(folder: Path) -> None:
     assert state.stat().st_mode & 0o7777 == 0o700
 
 
-def test_only_our_own_user_and_roles_come_in(made: Path, binaries: Binaries) -> None:
+def test_only_our_own_user_and_roles_come_in(made: Path) -> None:
     """There is no other way in: no trust, no password, no superuser by default."""
-    with Server.start(made, binaries=binaries) as server:
+    with Server.start(made) as server:
         for user in ("postgres", "root", "sealward"):
             with pytest.raises(UnavailableError):
                 database.connect(make_conninfo(server.url("owner"), user=user))
@@ -242,9 +234,9 @@ def test_only_our_own_user_and_roles_come_in(made: Path, binaries: Binaries) -> 
             server.url("postgres")
 
 
-def test_no_log_repeats_what_was_said(made: Path, binaries: Binaries) -> None:
+def test_no_log_repeats_what_was_said(made: Path) -> None:
     """Statements, parameters and rows of failed statements stay out of the log."""
-    with Server.start(made, binaries=binaries) as server:
+    with Server.start(made) as server:
         owner = database.connect(server.url("owner"))
         owner.execute("create temp table t (a text unique check (a <> 'secret2'))")
         owner.execute("insert into t values ('secret1')")
