@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.pki import Pki
+
 from sealward.wire import bus, nkey, tls
 from sealward.wire.broker import Broker
 from sealward.wire.brokerconfig import SERVICES, Ports
 from sealward.wire.bus import Bus
 from sealward.wire.nkey import NKey
-from tests.support.pki import Pki
 
 
 class House:
@@ -68,5 +69,5 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
         TimeoutError: it does not within *seconds*.
     """
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - whatever is waited for knows no event
             await asyncio.sleep(0.01)
