@@ -11,8 +11,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -34,13 +37,13 @@ class Broker:
     """A running broker. Made by ``start``."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], log: Log, ports: Ports, folder: Path
+        self, process: subprocess.Popen[bytes], log: Log, ports: Ports, claim: int
     ) -> None:
-        """Take over a *process* that listens on *ports*."""
+        """Take over a *process* that listens on *ports*, and the lock *claim*."""
         self._process = process
         self._log = log
         self.ports = ports
-        self.folder = folder
+        self._claim = claim
 
     @classmethod
     def start(  # noqa: PLR0913 - a broker needs them all, and by name
@@ -71,36 +74,27 @@ class Broker:
             ConfigError: it does not start, and the message says why; BinaryError and
                 FloorError among them.
         """
-        wanted = ports or Ports()
         account = _account()
         home = _furnish(folder, account)
+        settings = Settings(
+            name="n1",
+            ports=ports or Ports(),
+            host=host,
+            users=users,
+            issuer=issuer,
+            max_store_bytes=max_store_bytes,
+        )
         files = (server.certificate, server.key, service_authority, device_authority)
-        for name, source in zip(brokerconfig.FILES, files, strict=True):
-            _place(home / name, source.read_bytes(), account)
-        with checked(find(binary), home, account) as program:
-            program.version()
-            for last in range(1 - _TRIES, 1):
-                settings = Settings(
-                    name="n1",
-                    ports=Ports(
-                        service=wanted.service or _free("127.0.0.1"),
-                        mqtt=wanted.mqtt or _free(host),
-                    ),
-                    host=host,
-                    users=users,
-                    issuer=issuer,
-                    max_store_bytes=max_store_bytes,
-                )
-                text = brokerconfig.write(settings)
-                _place(home / _CONFIG, text.encode(), account)
-                process, log = _launch(program, folder)
-                broker = cls(process, log, settings.ports, folder)
-                if log.listening:
-                    return broker
-                broker.stop()
-                if wanted == settings.ports or last == 0:
-                    raise ConfigError(f"the broker did not start: {log.last}")
-        raise AssertionError("unreachable")
+        with ExitStack() as undo:
+            claim = _claim(folder)
+            undo.callback(os.close, claim)
+            for name, source in zip(brokerconfig.FILES, files, strict=True):
+                _place(home / name, source.read_bytes(), account)
+            with checked(find(binary), home, account) as program:
+                program.version()
+                process, log, taken = _begin(program, folder, settings, account)
+            undo.pop_all()
+        return cls(process, log, taken, claim)
 
     @property
     def service_url(self) -> str:
@@ -131,14 +125,20 @@ class Broker:
 
     def stop(self) -> None:
         """End it in good order, and by force after 10 s; twice is as good as once."""
-        if self.alive():
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_STOPPING)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        _end(self._process)
         self._log.end()
+        if self._claim >= 0:
+            os.close(self._claim)
+            self._claim = -1
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOPPING)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _account() -> Account | None:
@@ -195,20 +195,42 @@ def _free(host: str) -> int:
         return port
 
 
+def _begin(
+    program: Program, folder: Path, settings: Settings, account: Account | None
+) -> tuple[subprocess.Popen[bytes], Log, Ports]:
+    """Start the broker; with free ports, again if one is taken meanwhile."""
+    last = ""
+    for _ in range(_TRIES):
+        ports = Ports(
+            service=settings.ports.service or _free("127.0.0.1"),
+            mqtt=settings.ports.mqtt or _free(settings.host),
+        )
+        text = brokerconfig.write(replace(settings, ports=ports))
+        _place(folder / "home" / _CONFIG, text.encode(), account)
+        process, log = _launch(program, folder)
+        if log.listening:
+            return process, log, ports
+        _end(process)
+        log.end()
+        last = log.last
+        if ports == settings.ports:
+            break
+    raise ConfigError(f"the broker did not start: {last}")
+
+
 def _launch(program: Program, folder: Path) -> tuple[subprocess.Popen[bytes], Log]:
     """Check the configuration, then start the broker and wait until it listens.
 
-    The lock is the broker's own: it ends with it, whatever became of us.
+    The broker inherits a lock on ``pid``, which ends with it, whatever became of us.
     """
     code, said = program.run("-t", "-c", _CONFIG)
     if code != 0:
         raise ConfigError(f"the broker refuses its configuration: {said}")
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    lock = os.open(folder / "pid", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock, folder)
         process = program.start(("-c", _CONFIG), keep=(lock,))
-    except BlockingIOError:
-        raise ConfigError(f"{folder}: another broker runs in this folder") from None
+        os.pwrite(lock, b"%010d" % process.pid, 0)
     finally:
         os.close(lock)
     if process.stdout is None:
@@ -216,3 +238,34 @@ def _launch(program: Program, folder: Path) -> tuple[subprocess.Popen[bytes], Lo
     log = Log(process.stdout, folder / "log")
     log.ready.wait(_STARTING)
     return process, log
+
+
+def _lock(lock: int, folder: Path) -> None:
+    """Take the lock; whoever holds it is a broker that its launcher left behind.
+
+    That launcher is dead, for we hold its lock: so its broker is ended.
+    """
+    until = time.monotonic() + _STOPPING
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise ConfigError(f"{folder}: another broker does not end") from None
+        else:
+            return
+        left = int(os.pread(lock, 10, 0) or b"0")
+        if left and Path(f"/proc/{left}/cwd").samefile(folder / "home"):
+            os.kill(left, signal.SIGTERM)
+        time.sleep(0.05)
+
+
+def _claim(folder: Path) -> int:
+    """Return the launcher's lock on *folder*, held for as long as it is open."""
+    claim = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(claim)
+        raise ConfigError(f"{folder}: a broker is already run from here") from None
+    return claim

@@ -17,10 +17,11 @@ from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from sealward.errors import ConfigError, RefusalError, UnavailableError
+from sealward.errors import ConfigError, UnavailableError
 from sealward.wire import tls
 from sealward.wire.binary import FloorError, at_least
 from sealward.wire.nkey import NKey
+from sealward.wire.topics import TrespassError
 
 _SOONEST, _LATEST = 0.1, 5.0  # seconds between tries to reconnect, full jitter
 _PATIENCE = 10.0  # seconds for the first connection
@@ -28,12 +29,6 @@ _BEAT = 10  # seconds between pings; two unanswered end the connection
 _QUIET = 0.05  # seconds without a reply after which a cluster has spoken
 _LOTS = SystemRandom()
 _Handler = Callable[["Message"], Awaitable[None]]
-
-
-class TrespassError(RefusalError):
-    """We said or asked for what the broker does not permit us."""
-
-    reason = "trespass"
 
 
 @dataclass(frozen=True, slots=True)

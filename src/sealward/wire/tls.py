@@ -102,8 +102,14 @@ def _pin(context: ssl.SSLContext, pins: tuple[bytes, ...]) -> None:
 
     class PinnedSocket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's own signature
-            super().do_handshake(block)
-            check_pin(self, pins)
+            try:
+                super().do_handshake(block)
+                check_pin(self, pins)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except OSError:
+                self.close()  # not every library does, and some keep the socket
+                raise
 
     class PinnedObject(ssl.SSLObject):
         def do_handshake(self) -> None:

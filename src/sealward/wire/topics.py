@@ -6,11 +6,19 @@ MQTT's ``/`` is NATS' ``.``, so an alias holds neither, and no wildcard either.
 import re
 from typing import NewType
 
+from sealward.errors import RefusalError
+
 Alias = NewType("Alias", str)  # one credential's pseudonym: ALIAS, a day long
 
 ALIAS = re.compile(r"[a-z0-9]{26}")  # for fullmatch
 STORED = "t.*.*.*"  # a telemetry packet in its stream: t.<partition>.<alias>.<kind>
 _STORED = re.compile(r"t\.([0-7])\.([a-z0-9]{26})\.([a-z]{1,16})")
+
+
+class TrespassError(RefusalError):
+    """We said or asked for what the broker does not permit us."""
+
+    reason = "trespass"
 
 
 def telemetry(alias: Alias, kind_name: str) -> str:
