@@ -1,0 +1,1 @@
+"""Where the gateway's readings come from: sensors, files, a simulator."""
