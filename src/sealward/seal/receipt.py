@@ -4,7 +4,7 @@ A receipt is the only word that lets a gateway forget: PUBACK is none. Service k
 live a day and speak for one partition, as custody's certificate says.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -201,12 +201,11 @@ def verify(
         ReceiptError: its key is another partition's, or not of this day.
     """
     kid, _, _ = signing.split1(data)
-    by_kid: Mapping[bytes, ServiceCertificate] = {
-        certificate.kid: certificate for certificate in certificates
-    }
-    certificate = by_kid.get(kid)
-    if certificate is None:
+    named = [each for each in certificates if each.kid == kid]
+    if not named:
         return None
+    # One key may be certified for today and, in a second certificate, for tomorrow.
+    certificate = next((c for c in named if c.since <= now < c.until), named[0])
     signed = signing.verify1(certificate.public, data, _aad(alias))
     if (certificate.role, certificate.partition) != ("receipt", partition):
         raise ReceiptError("the key does not sign receipts of this partition")
