@@ -1,0 +1,274 @@
+"""A reader at work: what is admitted now, over the broker; what was, from the database.
+
+The live subject is an accelerator and the database the truth: it is asked at the
+start, at a hole in the numbers, and every half minute.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sealward import clock
+from sealward.analyst.person import Person
+from sealward.analyst.pins import Devices
+from sealward.analyst.reading import Beds, Closed, Opened
+from sealward.errors import RefusalError, UnavailableError
+from sealward.metrics import Metrics
+from sealward.packet.profile import BED_1, ICU_1
+from sealward.records import packets, registry
+from sealward.records.registry import Bed
+from sealward.records.session import Session
+from sealward.seal.curve import Hybrid
+from sealward.seal.kem import Kem
+from sealward.wire import live
+from sealward.wire.bus import Bus
+from sealward.wire.desk import DeskRefusedError
+from sealward.wire.topics import Alias
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+log = logging.getLogger(__name__)
+AGAIN = 30.0  # seconds between looks into the database for what was missed
+BEDS = 1.0  # seconds between looks for beds that are new
+PAUSE = 0.5  # seconds before an absent service is asked again
+DAY_SECONDS = 86_400
+WAITING = 4096  # packets kept until their record comes
+
+Name = tuple[str, int, int]  # alias, epoch, seq
+
+
+@dataclass(frozen=True, slots=True)
+class SaltRefused:
+    """Custody does not give this reader a patient's day salts."""
+
+    patient: str  # the display pseudonym
+    word: str
+    why: str
+
+
+Told = Opened | Closed | SaltRefused
+
+
+class Reader:
+    """One person reading, with his own keys."""
+
+    def __init__(  # noqa: PLR0913 - who reads, from where, and who hears of it
+        self,
+        person: Person,
+        database: str,
+        tell: Callable[[Told], None],
+        *,
+        salts_as: Person | None = None,
+        metrics: Metrics | None = None,
+        folder: Path | None = None,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        """Read as *person*; each packet opened or found closed is told to *tell*.
+
+        With *salts_as* the day salts are another's, who passes them on: what then
+        still does not open stays closed by mathematics, not by custody's refusal.
+        """
+        self._person = person
+        self._salts_as = salts_as
+        self._session = Session(database)
+        self._tell = tell
+        self._now = now
+        self._metrics = metrics or Metrics()
+        self._folder = folder
+        self._kem = Kem(Hybrid())
+        self._beds = Beds(self._kem, (BED_1, ICU_1), Devices(folder))
+        self._done: set[Name] = set()
+        self._had: dict[tuple[int, int], int] = {}  # (cred, epoch): highest seq seen
+        self._lost: set[Bed] = set()
+        self._key_day = -1
+        self._refused: set[tuple[UUID, int]] = set()
+
+    def _today(self) -> int:
+        return int(self._now().timestamp()) // DAY_SECONDS
+
+    # --- keys -----------------------------------------------------------------
+
+    async def fetch_key(self, days: int = 1) -> None:
+        """Have the authority grant a key for today and the *days* - 1 before."""
+        today = self._today()
+        key = await self._person.fetch_key(
+            self._kem, today - days + 1, today, self._now()
+        )
+        self._key_day = today
+        self._beds.hold(key)
+
+    async def _salts(self, bed: Bed, first: int, last: int) -> None:
+        """Fetch *bed*'s day salts, from custody or from who passes them on."""
+        patient = bed.patient_id
+        if not self._beds.lacks_salt(patient, last):
+            return
+        if (patient, last) not in self._refused:
+            await self._salts_of(self._person, bed, first, last)
+        if self._salts_as is not None and self._beds.lacks_salt(patient, last):
+            await self._salts_of(self._salts_as, bed, first, last)
+
+    async def _salts_of(self, who: Person, bed: Bed, first: int, last: int) -> None:
+        """Ask custody as *who*; a refusal is told once a patient and day."""
+        try:
+            salts = await who.fetch_salts(bed.patient_id, first, last, self._now())
+        except DeskRefusedError as error:
+            self._metrics.add("salts_refused", reason=error.word)
+            if who is self._person:
+                self._refused.add((bed.patient_id, last))
+                self._tell(SaltRefused(bed.pseudonym, error.word, str(error)))
+        else:
+            self._beds.salt(bed.patient_id, salts)
+
+    # --- beds -------------------------------------------------------------------
+
+    async def learn(self, since: int | None = None) -> list[Bed]:
+        """Read which beds there are, and get what is needed to open their packets."""
+        first = self._today() - 1 if since is None else since
+        beds = await asyncio.to_thread(
+            self._session.run,
+            lambda conn: registry.beds(conn, since_epoch=first),
+        )
+        new = self._beds.learn(beds)
+        for bed in new:
+            start = bed.epoch if since is None else max(since, bed.epoch)
+            await self._salts(bed, min(start, self._today()), self._today())
+        return new
+
+    def _records(self, beds: list[Bed], first: int) -> None:
+        """Open the key records of *beds* from epoch *first* on."""
+        by_cred = {bed.cred: bed for bed in beds}
+        epochs = range(first, self._today() + 2)
+        records = self._session.run(
+            lambda conn: list(packets.key_records(conn, list(by_cred), list(epochs)))
+        )
+        for found in records:
+            take = partial(self._beds.take_record, by_cred[found.cred], found.body)
+            self._guarded(take)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do *act*; count what the server gave us that no gateway has signed."""
+        try:
+            act()
+        except RefusalError as error:
+            self._metrics.add("packets_refused", reason=error.reason)
+            log.warning("refused reason=%s", error.reason)
+
+    # --- packets ------------------------------------------------------------------
+
+    def take(self, bed: Bed, body: bytes) -> None:
+        """Open one packet of *bed* and tell of it, once."""
+
+        def act() -> None:
+            result = self._beds.open(bed, body)
+            packet = result.packet
+            name = (bed.alias, packet.epoch, packet.seq)
+            if name in self._done:
+                return
+            where = (bed.cred, packet.epoch)
+            had = self._had.get(where, -1)
+            if packet.seq > had + 1:
+                self._lost.add(bed)
+            if isinstance(result, Closed) and result.error.reason == "recordless":
+                self._lost.add(bed)  # the database has the record, or will have it
+                return
+            self._had[where] = max(had, packet.seq)
+            self._done.add(name)
+            self._metrics.add(
+                "packets_opened" if isinstance(result, Opened) else "packets_closed"
+            )
+            self._tell(result)
+
+        self._guarded(act)
+
+    def history(self, beds: list[Bed], first: int) -> Iterator[None]:
+        """Open what the database holds of *beds* from epoch *first* on, in order."""
+        self._records(beds, first)
+        by_cred = {bed.cred: bed for bed in beds}
+        after = {
+            (cred, epoch): seq
+            for (cred, epoch), seq in self._whole().items()
+            if cred in by_cred
+        }
+        found = self._session.run(
+            lambda conn: list(packets.packets(conn, list(by_cred), after))
+        )
+        for packet in found:
+            if packet.epoch >= first:
+                self.take(by_cred[packet.cred], packet.body)
+            yield
+
+    def _whole(self) -> dict[tuple[int, int], int]:
+        """Return up to which number each (cred, epoch) has no hole."""
+        whole = {}
+        for (cred, epoch), highest in self._had.items():
+            alias = next(bed.alias for bed in self._beds.all() if bed.cred == cred)
+            seq = 0
+            while seq <= highest and (alias, epoch, seq) in self._done:
+                seq += 1
+            whole[cred, epoch] = seq - 1
+        return whole
+
+    async def _catch_up(self, beds: list[Bed], first: int) -> None:
+        """Open what the database holds of *beds*, letting others have their turn."""
+        for count, _ in enumerate(self.history(beds, first)):
+            if count % 50 == 0:
+                await asyncio.sleep(0)
+
+    async def follow(self, bus: Bus) -> None:
+        """Read live until cancelled."""
+        await self._until_there(self.fetch_key)
+
+        async def heard(alias: Alias, body: bytes) -> None:
+            bed = self._beds.bed(alias)
+            if bed is not None:
+                self.take(bed, body)
+
+        await live.subscribe(bus, None, heard)
+        looked = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await self._look(loop.time() - looked > AGAIN)
+                if loop.time() - looked > AGAIN:
+                    looked = loop.time()
+            except UnavailableError as error:
+                log.warning("waiting reason=%s", error.reason)
+            await asyncio.sleep(BEDS)
+
+    async def _look(self, whole: bool) -> None:  # noqa: FBT001 - one caller, above
+        """Learn new beds and days, and fetch what the live subject has missed."""
+        today = self._today()
+        if self._key_day != today:
+            await self.fetch_key(2)
+            for bed in self._beds.all():
+                await self._salts(bed, today, today)
+        new = await self.learn()
+        missed = list(self._lost | set(new))
+        if whole:
+            missed = self._beds.all()
+        self._lost.clear()
+        if missed:
+            await self._catch_up(missed, today - 1)
+        self._write()
+
+    def _write(self) -> None:
+        if self._folder is not None:
+            self._metrics.write(self._folder / "metrics.prom")
+
+    async def _until_there(self, act: Callable[[], object]) -> None:
+        """Do the coroutine function *act*, again until its service answers."""
+        while True:
+            try:
+                await act()  # type: ignore[misc] # a coroutine, as every caller gives
+            except UnavailableError as error:
+                log.warning("waiting for=authority reason=%s", error.reason)
+                await asyncio.sleep(PAUSE)
+            else:
+                return
