@@ -4,7 +4,6 @@ The folder, 0700, holds a P-256 key that a registrar has signed for this person.
 the reader proves itself, and to it the authority seals attribute keys.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from sealward import files
 from sealward.errors import ConfigError
 from sealward.seal import cbor, grantorder, package, signing
 from sealward.seal.attributekey import AttributeKey, check_key
@@ -26,24 +25,15 @@ KEY = "reader.key"
 CARD = "reader.cbor"
 
 
-def _private(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigError(f"{path.name} holds no P-256 key")
-    return key
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    return signing.from_private_pem(path.read_bytes())
 
 
 def _empty(folder: Path) -> None:
     """Make *folder*, which holds no reader yet."""
     if (folder / CARD).exists():
         raise ConfigError(f"{folder} holds a reader already")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.folder(folder)
 
 
 async def enrol(  # noqa: PLR0913 - who, as what, and whose word counts
@@ -69,7 +59,7 @@ async def enrol(  # noqa: PLR0913 - who, as what, and whose word counts
     spki = signing.spki(key.public_key())
     added = await desk.call(custody, "person.add", {"subject": subject})
     person = UUID(str(added["person"]))
-    signer = _private(registrar)
+    signer = _key(registrar)
     signature = grantorder.sign(signer, str(person), attributes, spki, 1)
     order = {
         "person": str(person),
@@ -81,14 +71,7 @@ async def enrol(  # noqa: PLR0913 - who, as what, and whose word counts
     }
     await desk.call(custody, "person.attributes", order)
     pins = await desk.call(authority, "pins", {})
-    _write(
-        folder / KEY,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
+    files.create(folder / KEY, signing.private_pem(key))
     card = {
         "person": str(person),
         "subject": subject,
@@ -96,7 +79,7 @@ async def enrol(  # noqa: PLR0913 - who, as what, and whose word counts
         "authority": pins["authority"],
         "issuance": 0,
     }
-    _write(folder / CARD, cbor.encode(card))
+    files.create(folder / CARD, cbor.encode(card))
     return person
 
 
@@ -118,7 +101,7 @@ class Person:
         self._card = card
         self._custody = custody
         self._authority = authority
-        self._key = _private(folder / KEY)
+        self._key = _key(folder / KEY)
         self.person = str(card["person"])
         self.subject = str(card["subject"])
 
@@ -151,7 +134,7 @@ class Person:
             self._card["issuance"],
         )
         self._card["issuance"] = opened.issuance
-        _write(self._folder / CARD, cbor.encode(self._card))
+        files.replace(self._folder / CARD, cbor.encode(self._card))
         key = AttributeKey.decode(opened.keys[0])
         if key.mpk != self._card["mpk"]:
             raise package.PackageError("the key belongs to another authority")

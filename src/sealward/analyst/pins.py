@@ -1,9 +1,9 @@
 """Which device was met first at each patient's bed; kept, so that a change shows."""
 
-import os
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
+from sealward import files
 from sealward.errors import ConfigError
 from sealward.seal import cbor
 
@@ -42,10 +42,5 @@ class Devices(MutableMapping[str, bytes]):
         return len(self._kept)
 
     def _write(self) -> None:
-        if self._path is None:
-            return
-        fresh = self._path.with_suffix(".new")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(cbor.encode(self._kept))
-        fresh.replace(self._path)
+        if self._path is not None:
+            files.replace(self._path, cbor.encode(self._kept))

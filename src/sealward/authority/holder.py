@@ -13,9 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from sealward import files
 from sealward.custody import grants
 from sealward.custody.credentials import epoch_of, midnight
 from sealward.errors import ConfigError, RefusalError
@@ -67,32 +67,14 @@ class Seen:
 
 def install(folder: Path) -> bytes:
     """Make a 1-of-1 authority in *folder*; return its public key (mpk, 96 B)."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.folder(folder)
     if not (folder / "share").exists():
         alpha, mpk = granting.setup(Kem(Hybrid()), os.urandom(COIN))
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(folder / "share", alpha.to_bytes(32, "big"))
-        _write(
-            folder / "authority.key",
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ),
-        )
-        _write(folder / "mpk", mpk)
+        files.create(folder / "share", alpha.to_bytes(32, "big"))
+        files.create(folder / "authority.key", signing.private_pem(key))
+        files.create(folder / "mpk", mpk)
     return (folder / "mpk").read_bytes()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace *path* by *data* in one step, for the owner alone."""
-    fresh = path.with_suffix(".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 class Holder:
@@ -111,13 +93,8 @@ class Holder:
         self.mpk = (folder / "mpk").read_bytes()
         self._kem = Kem(Hybrid())
         self._master = self._kem.master(self.mpk)
-        key = serialization.load_pem_private_key(
-            (folder / "authority.key").read_bytes(), None
-        )
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ConfigError(f"{folder}/authority.key holds no P-256 key")
-        self._key = key
-        self.spki = signing.spki(key.public_key())
+        self._key = signing.from_private_pem((folder / "authority.key").read_bytes())
+        self.spki = signing.spki(self._key.public_key())
         self._registrars = {
             sha256(spki).digest(): signing.from_spki(spki)
             for spki in (
@@ -217,4 +194,4 @@ class Holder:
             person: [seen.number, seen.since, seen.issuance]
             for person, seen in everybody.items()
         }
-        _write(self._folder / "seen.cbor", cbor.encode(table))
+        files.replace(self._folder / "seen.cbor", cbor.encode(table))

@@ -4,7 +4,6 @@ Everything lies in the gateway's own folder, 0700. The identity key (IDevID) is 
 once and only ever signs; the credential's key (LDevID) is fresh with each alias.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from sealward import files
 from sealward.errors import ConfigError, RefusalError
 from sealward.seal import cbor, signing, slip
 from sealward.wire import desk
@@ -31,36 +31,12 @@ class LapsedError(RefusalError):
     reason = "lapsed"
 
 
-def write(path: Path, data: bytes) -> None:
-    """Replace *path* by *data* in one step, for the owner alone."""
-    fresh = path.with_suffix(".new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
 def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Return the P-256 key in *path*, made there first if there is none."""
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = ec.generate_private_key(ec.SECP256R1())
-        write(path, private_pem(made))
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigError(f"{path.name} holds no P-256 key")
-    return key
-
-
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return *key* as PKCS #8 in PEM, unencrypted: for a 0600 file."""
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+        files.folder(path.parent)
+        files.create(path, signing.private_pem(ec.generate_private_key(ec.SECP256R1())))
+    return signing.from_private_pem(path.read_bytes())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +112,8 @@ class Keeper:
         bed.slip = self._slip(answer, bed.alias, bed.pins, now, bed.slip.policy_number)
         bed.salts = dict(answer["salts"])
         folder = self._bed(bed.slot) / bed.alias
-        write(folder / "slip.cbor", answer["slip"])
-        write(folder / "salts.cbor", cbor.encode(bed.salts))
+        files.replace(folder / "slip.cbor", answer["slip"])
+        files.replace(folder / "salts.cbor", cbor.encode(bed.salts))
 
     def others(self, slot: int, alias: str) -> list[Credential]:
         """Return the bed's earlier credentials, whose packets may still wait."""
@@ -209,12 +185,12 @@ class Keeper:
         self._slip(answer, alias, self._pinned(pins), now, 0)
         folder = self._bed(slot) / alias
         folder.mkdir(mode=0o700, parents=True)
-        write(folder / "ldevid.key", private_pem(key))
-        write(folder / "cert.pem", answer["certificate"])
-        write(folder / "broker-ca.pem", answer["broker_ca"])
-        write(folder / "slip.cbor", answer["slip"])
-        write(folder / "salts.cbor", cbor.encode(answer["salts"]))
-        write(
+        files.replace(folder / "ldevid.key", signing.private_pem(key))
+        files.replace(folder / "cert.pem", answer["certificate"])
+        files.replace(folder / "broker-ca.pem", answer["broker_ca"])
+        files.replace(folder / "slip.cbor", answer["slip"])
+        files.replace(folder / "salts.cbor", cbor.encode(answer["salts"]))
+        files.replace(
             folder / "pins.cbor",
             cbor.encode(
                 {
@@ -225,14 +201,14 @@ class Keeper:
                 }
             ),
         )
-        write(self._bed(slot) / "current", alias.encode())
+        files.replace(self._bed(slot) / "current", alias.encode())
         return self._read(slot, folder)
 
     def _pinned(self, pins: Pins) -> Pins:
         """Hold custody to the key by which the gateway first met it."""
         path = self.folder / "custody.spki"
         if not path.exists():
-            write(path, pins.custody)
+            files.replace(path, pins.custody)
         if path.read_bytes() != pins.custody:
             raise ConfigError("custody answers under another key than at enrolment")
         return pins

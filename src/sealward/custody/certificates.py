@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sealward.errors import RefusalError
+from sealward.seal import signing
 
 YEARS = timedelta(days=3650)  # of an authority's own certificate
 SERVICE = timedelta(days=365)  # of a service's
@@ -40,27 +41,6 @@ class Authority:
     def pem(self) -> bytes:
         """Return the certificate, the trust anchor of whoever believes it."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return *key* as PKCS #8 in PEM, unencrypted: for a 0600 file."""
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def read_private(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Return the P-256 key in the PEM file *path*.
-
-    Raises:
-        RequestError: it holds another kind of key.
-    """
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise RequestError(f"{path.name} holds no P-256 key")
-    return key
 
 
 def _name(text: str) -> x509.Name:
@@ -102,7 +82,8 @@ def found(name: str, now: datetime) -> Authority:
 def load(folder: Path, name: str) -> Authority:
     """Return the authority whose files in *folder* are called *name*."""
     certificate = x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())
-    return Authority(read_private(folder / f"{name}.key"), certificate)
+    key = signing.from_private_pem((folder / f"{name}.key").read_bytes())
+    return Authority(key, certificate)
 
 
 def _leaf(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from sealward import files
 from sealward.custody import certificates, salts
 from sealward.seal import signing
 from sealward.wire import nkey, tls
@@ -20,27 +21,10 @@ SERVICES = ("intake", "analyst", "ward")  # each reaches the broker by its own k
 CUSTODY_KEYS = ("sys", "auth", "prov")  # custody's three users of the broker
 
 
-def private(folder: Path) -> Path:
-    """Return *folder*, made for its owner alone if it was not there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write *data* to the new file *path*, for its owner alone.
-
-    Raises:
-        FileExistsError: the file is there; a secret is never written over.
-    """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-
-
 def new_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Make a P-256 key and keep it in the new file *path*."""
     key = ec.generate_private_key(ec.SECP256R1())
-    write(path, certificates.private_pem(key))
+    files.create(path, signing.private_pem(key))
     return key
 
 
@@ -49,27 +33,27 @@ def install(root: Path, hosts: Sequence[str], now: datetime) -> bool:
 
     Returns False, and changes nothing, where there is a site already.
     """
-    custody = private(root / "custody")
+    custody = files.folder(root / "custody")
     if (custody / "ready").exists():
         return False
     for name in ("device-ca", "service-ca"):
         made = certificates.found(f"Sealward {name}", now)
-        write(custody / f"{name}.key", certificates.private_pem(made.key))
-        write(custody / f"{name}.pem", made.pem())
+        files.create(custody / f"{name}.key", signing.private_pem(made.key))
+        files.create(custody / f"{name}.pem", made.pem())
     new_key(custody / "custody.key")
     salts.new_kek(custody, 1, os.urandom(salts.LENGTH))
-    write(custody / "pseudonym.key", os.urandom(32))
+    files.create(custody / "pseudonym.key", os.urandom(32))
     NKey.generate(os.urandom(32), nkey.ACCOUNT).save(custody / "issuer.seed")
     for name in CUSTODY_KEYS:
         NKey.generate(os.urandom(32)).save(custody / f"{name}.seed")
     _service(root, custody, "custody", now)
     for name in SERVICES:
-        folder = private(root / name)
+        folder = files.folder(root / name)
         _service(root, folder, name, now)
         NKey.generate(os.urandom(32)).save(folder / "nats.seed")
-    _service(root, private(root / "broker-identity"), "broker", now, hosts)
+    _service(root, files.folder(root / "broker-identity"), "broker", now, hosts)
     _registrar(root, custody)
-    write(custody / "ready", b"")
+    files.create(custody / "ready", b"")
     return True
 
 
@@ -82,11 +66,11 @@ def _service(
     certificate = certificates.service(
         authority, key.public_key(), [name, *hosts], now, server=bool(hosts)
     )
-    write(folder / "tls.pem", certificates.pem(certificate))
+    files.create(folder / "tls.pem", certificates.pem(certificate))
     if name != "custody":  # who has it already, as its own authority
-        write(folder / "service-ca.pem", authority.pem())
+        files.create(folder / "service-ca.pem", authority.pem())
     if hosts:
-        write(root / "custody" / "broker.pin", tls.fingerprint(certificate))
+        files.create(root / "custody" / "broker.pin", tls.fingerprint(certificate))
 
 
 def _registrar(root: Path, custody: Path) -> None:
@@ -95,7 +79,7 @@ def _registrar(root: Path, custody: Path) -> None:
     On a site of one machine the installer is the registrar; elsewhere the private
     half belongs on another machine.
     """
-    key = new_key(private(root / "registrar") / "registrar.key")
+    key = new_key(files.folder(root / "registrar") / "registrar.key")
     public = signing.spki(key.public_key())
-    for holder in (custody, private(root / "authority")):
-        write(private(holder / "registrars") / "installer.spki", public)
+    for holder in (custody, files.folder(root / "authority")):
+        files.create(files.folder(holder / "registrars") / "installer.spki", public)

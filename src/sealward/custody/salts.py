@@ -5,11 +5,11 @@ salts (KEK) is a file apart from PostgreSQL, one a generation, so that forgettin
 generation forgets every copy that backups and logs still hold.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+from sealward import files
 from sealward.errors import ConfigError
 from sealward.seal import keys
 
@@ -23,10 +23,7 @@ def new_kek(folder: Path, generation: int, random: bytes) -> None:
     Raises:
         FileExistsError: that generation has a KEK; it is never written over.
     """
-    path = folder / f"kek-{generation}"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(random[:LENGTH])
+    files.create(folder / f"kek-{generation}", random[:LENGTH])
 
 
 class Vault:

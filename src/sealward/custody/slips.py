@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sealward.custody.certificates import read_private
+from sealward import files
 from sealward.custody.consent import Consent, compile_policies
 from sealward.custody.credentials import epoch_of, midnight
 from sealward.records.registry import Patient
@@ -57,7 +57,9 @@ class Slips:
     """Custody's signing key, and what it knows of intake's receipt keys."""
 
     def __init__(self, folder: Path, pack_seconds: int) -> None:
-        self._key: ec.EllipticCurvePrivateKey = read_private(folder / "custody.key")
+        self._key: ec.EllipticCurvePrivateKey = signing.from_private_pem(
+            (folder / "custody.key").read_bytes()
+        )
         self._pseudonym_key = (folder / "pseudonym.key").read_bytes()
         self._receipts = folder / "receipt-keys.cbor"
         self._pack_seconds = pack_seconds
@@ -71,11 +73,7 @@ class Slips:
     def receipt_key(self, partitions: Mapping[int, bytes]) -> None:
         """Know intake's receipt keys: the SPKI for each of *partitions*."""
         self._receipt_keys |= dict(partitions)
-        fresh = self._receipts.with_suffix(".new")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(cbor.encode(self._receipt_keys))
-        fresh.replace(self._receipts)
+        files.replace(self._receipts, cbor.encode(self._receipt_keys))
 
     def certificates(self, number: int, now: datetime) -> list[bytes]:
         """Return the receipt key's certificates for partition *number*: two days'.

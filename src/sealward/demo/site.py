@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sealward import clock, config
+from sealward import clock, config, files
 from sealward.analyst import person
 from sealward.bedside.credential import Keeper
 from sealward.custody import installing
@@ -63,7 +63,7 @@ class Site:
             self._write_config()
             self.launcher.run_once("authority", "--install")
             mpk = (self.root / "authority/mpk").read_bytes()
-            installing.write(self.root / "custody/mpk", mpk)
+            files.create(self.root / "custody/mpk", mpk)
             database.result()
         self._write_config()
         self.launcher.start("custody", "custody")
@@ -227,18 +227,13 @@ TEMPLATE = """\
 service = "{service}"  # where our own processes reach it
 host = "localhost"  # where gateways do
 port = {port}
-folder = "broker"
-# external = true  # an operator's own cluster: it is checked, not launched
-# binary = "/path/to/nats-server"  # in place of the pinned one; needs binary_sha256
 
 [database]
 url = "{url}"  # DATABASE_URL goes before it
-folder = "postgres"
 
 [custody]
 folder = "custody"
 socket = "custody/desk.sock"
-site = "demo"
 pack_seconds = {seconds}  # readings in a packet; 60 outside a demonstration
 
 [authority]

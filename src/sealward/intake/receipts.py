@@ -3,12 +3,11 @@
 One key a partition, made in intake's own folder; custody certifies it by the day.
 """
 
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sealward.custody.certificates import private_pem, read_private
+from sealward import files
 from sealward.errors import RefusalError
 from sealward.intake.door import Sender
 from sealward.intake.marks import Mark
@@ -74,7 +73,5 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Return the key in *path*, made there if it is new."""
     if not path.exists():
         made = ec.generate_private_key(ec.SECP256R1())
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(private_pem(made))
-    return read_private(path)
+        files.create(path, signing.private_pem(made))
+    return signing.from_private_pem(path.read_bytes())
