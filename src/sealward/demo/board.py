@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sealward.demo.tally import RECENT, Tally, percentile
+from sealward.vitals.table import VITALS
 
 SHOWN = ("hr", "pr", "spo2", "rr", "tskin")  # columns, where a patient has them
 STALE = 15.0  # seconds without a packet after which a row is dimmed
@@ -33,7 +34,7 @@ def patients(tally: Tally) -> Table:
     table.add_column("patient", style="bold")
     table.add_column("at (UTC)")
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(f"{name} {VITALS[name].ucum}", justify="right")
     table.add_column("packets", justify="right", style="dim")
     now = time.time()  # noqa: TID251 - for dimming what is old, no decision
     for row in sorted(tally.rows.values(), key=lambda each: each.patient):
@@ -64,7 +65,7 @@ def outsider(tally: Tally) -> RenderableType:
             ("has day salts, records and packets from a colleague: ", "dim"),
             (f"{given} packets, {tally.refused_opened} opened", "bold"),
         ),
-        Text(f"because: {tally.why}" if tally.why else "…", style="yellow"),
+        Text(tally.why or "…", style="yellow"),
         Text.assemble(
             ("and when he asks custody himself: ", "dim"),
             (tally.server_says or "…", "yellow"),

@@ -1,13 +1,15 @@
 """Say in numbers what a run did: counted by those who did it, read after a drain."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sealward import metrics
 from sealward.demo.site import Site
 from sealward.demo.tally import DATA, Tally, percentile
 from sealward.records import database
 
+COUNTED = ("sent", "admitted", "stored", "opened", "stored_twice")
 _STORED = """
     select count(*) filter (where kind in (0, 1)),
       count(*) - count(distinct (cred, seq, day)) from store.packet"""
@@ -116,3 +118,22 @@ def _spread(values: list[float]) -> Mapping[str, float | int]:
         "p99": round(percentile(values, 0.99), 1),
         "of": len(values),
     }
+
+
+def summary(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield *result*, a report, in some lines for a person."""
+    packets, refused = result["packets"], result["refused_reader"]
+    yield " ".join(f"{name} {packets[name]}" for name in COUNTED)
+    yield f"refused reader: given {refused['given']}, opened {refused['opened']}"
+    for name, spread in result["latency_ms"].items():
+        shown = f"p50 {spread['p50']:.0f} ms, p99 {spread['p99']:.0f} ms"
+        yield f"{name.replace('_', ' ')}: {shown}"
+    a_reading = result["bytes_per_reading"]
+    yield (
+        f"bytes a reading: {a_reading['packet']} in packets, {a_reading['wire']} on the"
+        f" wire, {a_reading['disk']} on the disk"
+    )
+    yield f"first vitals opened after {result['seconds']['to_first_opened']} s"
+    for who, counts in result["refusals"].items():
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        yield f"refused by {who}: {told}"

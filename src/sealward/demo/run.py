@@ -5,7 +5,6 @@ import json
 import logging
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from rich.live import Live
 
 from sealward import metrics
 from sealward.demo import board
-from sealward.demo.report import disk, report
+from sealward.demo.report import disk, report, summary
 from sealward.demo.site import WARDS, Patient, Site, make_root
 from sealward.demo.tally import Tally
 from sealward.demo.tap import Tap
@@ -227,11 +226,6 @@ def run(wish: Wish) -> int:
         demo.clean()
     if wish.report:
         wish.report.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    console.print(
-        json.dumps(result["packets"]) if not sys.stdout.isatty() else _summary(result)
-    )
+    for line in summary(result):
+        print(line)
     return 0
-
-
-def _summary(result: Mapping[str, object]) -> str:
-    return json.dumps(result, indent=2)
