@@ -250,6 +250,11 @@ def _processes(commands: "Commands") -> None:
         metavar="NAME",
         help="with --install: a name by which gateways reach the broker",
     )
+    custody.add_argument(
+        "--mpk",
+        metavar="HEX",
+        help="with --install: the public key that `authority --install` has printed",
+    )
     authority = _command(
         commands,
         "authority",

@@ -74,6 +74,9 @@ def custody(given: argparse.Namespace) -> int:
         hosts = given.host or ["localhost", "127.0.0.1"]
         made = installing.install(path.parent, hosts, clock.now())
         print("installed" if made else "there is a site here already")
+        if given.mpk:
+            installing.pin_authority(path.parent, bytes.fromhex(given.mpk))
+            print("the authority's public key is pinned")
         return 0
     from sealward.custody.process import Process  # noqa: PLC0415
 

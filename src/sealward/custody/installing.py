@@ -14,10 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sealward import files
 from sealward.custody import certificates, salts
 from sealward.seal import signing
-from sealward.wire import nkey, tls
+from sealward.seal.curve import Hybrid
+from sealward.seal.kem import Kem
+from sealward.wire import brokerconfig, nkey, tls
 from sealward.wire.nkey import NKey
 
 SERVICES = ("intake", "analyst", "ward")  # each reaches the broker by its own key
+SERVICE_PORT, MQTT_PORT = 4222, 8883  # of an operator's own broker
+STORE = 20 << 30  # bytes that its stream may take
 CUSTODY_KEYS = ("sys", "auth", "prov")  # custody's three users of the broker
 
 
@@ -52,6 +56,7 @@ def install(root: Path, hosts: Sequence[str], now: datetime) -> bool:
         _service(root, folder, name, now)
         NKey.generate(os.urandom(32)).save(folder / "nats.seed")
     _service(root, files.folder(root / "broker-identity"), "broker", now, hosts)
+    _broker_folder(root, hosts[0])
     _registrar(root, custody)
     files.create(custody / "ready", b"")
     return True
@@ -71,6 +76,54 @@ def _service(
         files.create(folder / "service-ca.pem", authority.pem())
     if hosts:
         files.create(root / "custody" / "broker.pin", tls.fingerprint(certificate))
+
+
+def users(root: Path) -> dict[str, str]:
+    """Return the public key of each of our services at the broker, by its name."""
+    seeds = {name: root / "custody" / f"{name}.seed" for name in CUSTODY_KEYS}
+    seeds |= {name: root / name / "nats.seed" for name in SERVICES}
+    return {name: NKey.load(path).public for name, path in seeds.items()}
+
+
+def issuer(root: Path) -> str:
+    """Return the public key of the account that admits gateways."""
+    return NKey.load(root / "custody" / "issuer.seed").public
+
+
+def _broker_folder(root: Path, host: str) -> None:
+    """Make the folder from which an operator's own broker can be started as it is."""
+    folder = files.folder(root / "broker-identity")
+    for name, source in zip(
+        brokerconfig.FILES,
+        (
+            folder / "tls.pem",
+            folder / "tls.key",
+            root / "custody" / "service-ca.pem",
+            root / "custody" / "device-ca.pem",
+        ),
+        strict=True,
+    ):
+        if not (folder / name).exists():
+            files.create(folder / name, source.read_bytes())
+    settings = brokerconfig.Settings(
+        name="sealward",
+        ports=brokerconfig.Ports(service=SERVICE_PORT, mqtt=MQTT_PORT),
+        host=host,
+        users=users(root),
+        issuer=issuer(root),
+        max_store_bytes=STORE,
+    )
+    files.create(folder / "broker.conf", brokerconfig.write(settings).encode())
+
+
+def pin_authority(root: Path, mpk: bytes) -> None:
+    """Let custody hand the authority's public key *mpk* to gateways.
+
+    Raises:
+        PointError: it is no such key.
+    """
+    Kem(Hybrid()).master(mpk)
+    files.replace(root / "custody" / "mpk", mpk)
 
 
 def _registrar(root: Path, custody: Path) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sealward import clock, config, files
+from sealward import clock, config
 from sealward.analyst import person
 from sealward.bedside.credential import Keeper
 from sealward.custody import installing
@@ -20,7 +20,6 @@ from sealward.demo.launcher import Launcher
 from sealward.errors import UnavailableError
 from sealward.records import migration, postgres
 from sealward.wire import broker, desk
-from sealward.wire.nkey import NKey
 from sealward.wire.tls import Identity
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ class Site:
             self._write_config()
             self.launcher.run_once("authority", "--install")
             mpk = (self.root / "authority/mpk").read_bytes()
-            files.create(self.root / "custody/mpk", mpk)
+            installing.pin_authority(self.root, mpk)
             database.result()
         self._write_config()
         self.launcher.start("custody", "custody")
@@ -85,13 +84,6 @@ class Site:
     def start_broker(self) -> None:
         """Start the broker, on the ports that it had if it had any."""
         custody, identity = self.root / "custody", self.root / "broker-identity"
-        users = {
-            name: NKey.load(custody / f"{name}.seed").public
-            for name in installing.CUSTODY_KEYS
-        } | {
-            name: NKey.load(self.root / name / "nats.seed").public
-            for name in installing.SERVICES
-        }
         self.broker = broker.Broker.start(
             self.root / "broker",
             server=Identity(
@@ -101,8 +93,8 @@ class Site:
             ),
             service_authority=custody / "service-ca.pem",
             device_authority=custody / "device-ca.pem",
-            users=users,
-            issuer=NKey.load(custody / "issuer.seed").public,
+            users=installing.users(self.root),
+            issuer=installing.issuer(self.root),
             ports=self.broker.ports if self.broker else None,
         )
 
