@@ -107,7 +107,7 @@ class Admitted:
     sender: Sender
     packet: Envelope
     body: bytes
-    live: bool
+    live: bool  # of the last minutes; what is older is history, and is stored as well
 
 
 class Door:

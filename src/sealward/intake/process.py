@@ -242,6 +242,7 @@ class Process:
             else:
                 fresh.append(each)
                 self._metrics.add("packets_stored", kind=NAMES[each.packet.kind])
+                self._metrics.add("packets_backlog", int(not each.live))
                 self._metrics.add("bytes_stored", len(each.body))
         return fresh
 
