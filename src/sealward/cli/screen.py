@@ -36,7 +36,11 @@ class Screen:
             patient = told.bed.pseudonym
             row = self._rows.setdefault(patient, {})
             if isinstance(told, Closed):
-                self._notes[patient] = f"closed: {told.error.reason}: {told.error}"
+                said = f"closed: {told.error.reason}: {told.error}"
+                if told.error.reason == "salt":  # why custody gave none says more
+                    self._notes.setdefault(patient, said)
+                else:
+                    self._notes[patient] = said
                 return
             for at, vital, value in told.values:
                 row[vital] = str(value)
