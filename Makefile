@@ -1,7 +1,7 @@
 # Each verb sets itself up: python3 (3.11 to 3.13) is all it needs. uv is used if present.
 # Nothing is installed outside this folder; every download is checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo files test check bench oracle page lock format clean
+.PHONY: help demo files test check bench oracle lock format clean
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 DEV := .venv/bin
@@ -34,9 +34,6 @@ oracle: .venv-oracle/ready ## set up the second reader of our packets, apart fro
 format: .venv/ready ## put the sources in form
 	$(DEV)/ruff check --fix-only --quiet .
 	$(DEV)/ruff format .
-
-page: .venv/ready ## build the browser page into the package
-	$(DEV)/python page/build.py
 
 lock: .venv/ready ## resolve the dependencies anew
 	$(DEV)/python requirements/lock.py
