@@ -136,9 +136,9 @@ class Reader:
             lambda conn: registry.beds(conn, since_epoch=first),
         )
         new = self._beds.learn(beds)
-        for bed in new:
-            start = bed.epoch if since is None else max(since, bed.epoch)
-            await self._salts(bed, min(start, self._today()), self._today())
+        if since is not None:
+            for bed in new:
+                await self._salts(bed, max(since, bed.epoch), self._today())
         return new
 
     def _records(self, beds: list[Bed], first: int) -> None:
@@ -175,8 +175,8 @@ class Reader:
             had = self._had.get(where, -1)
             if packet.seq > had + 1:
                 self._lost.add(bed)
-            if isinstance(result, Closed) and result.error.reason == "recordless":
-                self._lost.add(bed)  # the database has the record, or will have it
+            if isinstance(result, Closed) and self._may_open(result):
+                self._lost.add(bed)  # it is tried again from the database
                 return
             self._had[where] = max(had, packet.seq)
             self._done.add(name)
@@ -186,6 +186,15 @@ class Reader:
             self._tell(result)
 
         self._guarded(act)
+
+    def _may_open(self, closed: Closed) -> bool:
+        """Return whether what *closed* lacks is under way: record, salt or key."""
+        epoch, reason = closed.packet.epoch, closed.error.reason
+        if reason == "salt":
+            return (closed.bed.patient_id, epoch) not in self._refused
+        return reason == "recordless" or (
+            reason != "stranger" and epoch > self._key_day
+        )
 
     def history(self, beds: list[Bed], first: int) -> Iterator[None]:
         """Open what the database holds of *beds* from epoch *first* on, in order."""
@@ -247,9 +256,9 @@ class Reader:
         today = self._today()
         if self._key_day != today:
             await self.fetch_key(2)
-            for bed in self._beds.all():
-                await self._salts(bed, today, today)
         new = await self.learn()
+        for bed in self._beds.all():  # of a new day, or what custody could not give
+            await self._salts(bed, min(bed.epoch, today), today)
         missed = list(self._lost | set(new))
         if whole:
             missed = self._beds.all()
