@@ -8,6 +8,8 @@ from sealward.bedside.bed import Sealed
 from sealward.bedside.credential import Keeper
 from sealward.bedside.process import Gateway, Plan
 from sealward.bedside.sources import simulator
+from sealward.bedside.sources.recording import read
+from sealward.bedside.sources.replay import replay
 from sealward.bedside.sources.source import Source
 from sealward.config import Bedside, Broker, Custody
 from sealward.errors import ConfigError
@@ -80,12 +82,24 @@ def _plan(slot: int, number: int, wish: Wish) -> Plan:
             wish.pick + number, seed=wish.seed, course=wish.course, speed=wish.speed
         )
         return Plan(slot, Worn(source, BED_1), BED_1)
-    return Plan(slot, _replayed(number, wish), _profile(wish.replay))
+    recording = read(
+        wish.replay,
+        columns=wish.columns,
+        patient_column=wish.patient_column,
+        patient=wish.patient,
+        pick=wish.pick + number,
+    )
+    replayed = replay(recording, speed=wish.speed, loop=wish.loop)
+    return Plan(slot, replayed, _profile(replayed.vitals))
 
 
-def _replayed(_: int, wish: Wish) -> Source:
-    raise ConfigError(f"{wish.replay}: recordings cannot be replayed yet")
+def _profile(vitals: frozenset[str]) -> Profile:
+    """Return the profile that carries most of *vitals*."""
 
+    def carried(profile: Profile) -> int:
+        return len(
+            vitals
+            & {channel.code for group in profile.groups for channel in group.channels}
+        )
 
-def _profile(_: Path) -> Profile:
-    return ICU_1
+    return max((BED_1, ICU_1), key=carried)

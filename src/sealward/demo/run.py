@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from sealward import metrics
+from sealward.bedside.sources import recording
 from sealward.demo import board
 from sealward.demo.report import disk, report, summary
 from sealward.demo.site import WARDS, Patient, Site, make_root
@@ -207,6 +208,8 @@ class Demo:
 def run(wish: Wish) -> int:
     """Run the demo as *wish* says and return the exit status."""
     console = Console()
+    if wish.replay:
+        recording.read(wish.replay)  # what is wrong with it is said before all starts
     if console.is_terminal:
         logging.getLogger().setLevel(logging.ERROR)
     demo = Demo(wish, console)
