@@ -17,6 +17,7 @@ from threading import Event
 
 from sealward import clock
 from sealward.config import Broker, Custody, Intake
+from sealward.custody.credentials import UnknownAliasError
 from sealward.errors import RefusalError, UnavailableError
 from sealward.intake.door import DAY, Admitted, Door, ReplayedError
 from sealward.intake.marks import Mark
@@ -37,6 +38,7 @@ from sealward.wire.tls import Identity
 log = logging.getLogger(__name__)
 NOTICE = 0.25  # seconds of one wait for a notice
 RELOAD = 30.0  # seconds between readings of the registry, beside its notices
+LOOK_MS = 100  # ms between looks into the registry because of strangers
 PAUSE = 0.5  # seconds before PostgreSQL or the broker is tried again
 TIDY = 5.0  # seconds between flushes of marks and of refusals
 SINCE = 3  # days back for which marks are counted at the start
@@ -92,6 +94,7 @@ class Process:
         self._receipted: dict[Owed, tuple[int, int]] = {}
         self._owed: set[Owed] = set()
         self._ended = Event()
+        self._looked = 0  # ms; when the registry was last asked of a stranger
 
     def _ms(self) -> int:
         return int(self._now().timestamp() * 1000)
@@ -198,9 +201,7 @@ class Process:
         result = Sorted()
         for delivery in deliveries:
             try:
-                admitted = self._door.admit(
-                    delivery.alias, delivery.kind_name, delivery.body, now
-                )
+                admitted = self._admit_one(delivery, now)
                 if admitted.packet.kind == Kind.KEY:
                     key_packed(admitted, now)  # its form is checked before its storing
             except ReplayedError:
@@ -216,6 +217,19 @@ class Process:
                 result.theirs[name] = delivery
                 self._metrics.add("packets_admitted", kind=delivery.kind_name)
         return result
+
+    def _admit_one(self, delivery: Delivery, now: int) -> Admitted:
+        """Ask the door of *delivery*; of a stranger, once more after a look."""
+        packet = (delivery.alias, delivery.kind_name, delivery.body, now)
+        try:
+            return self._door.admit(*packet)
+        except UnknownAliasError:
+            # The broker admits by the registry: a stranger to us is most often new.
+            if now - self._looked < LOOK_MS:
+                raise
+            self._looked = now
+            self._learn()
+            return self._door.admit(*packet)
 
     def _repeat(self, delivery: Delivery, result: Sorted) -> None:
         """Owe a receipt for a packet that was stored before."""
