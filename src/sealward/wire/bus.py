@@ -6,6 +6,7 @@ whether it may be said later.
 
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import nats.errors
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 
 from sealward.errors import ConfigError, UnavailableError
 from sealward.wire import tls
@@ -26,6 +28,7 @@ from sealward.wire.topics import TrespassError
 _SOONEST, _LATEST = 0.1, 5.0  # seconds between tries to reconnect, full jitter
 _PATIENCE = 10.0  # seconds for the first connection
 _BEAT = 10  # seconds between pings; two unanswered end the connection
+_GOODBYE = 0.25  # seconds
 _QUIET = 0.05  # seconds without a reply after which a cluster has spoken
 _LOTS = SystemRandom()
 _Handler = Callable[["Message"], Awaitable[None]]
@@ -40,16 +43,94 @@ class Message:
     reply: str = ""
 
 
-class _Tenacious(Client):
-    """nats-py's client with three faults mended.
+class _Line(TcpTransport):
+    """nats-py's transport, which ends when it should.
 
-    It has no setting for an nkey without a seed of its own reading, believes a broker
-    of any version, and gives up for ever on each error but a few.
+    Of a handshake that failed nats-py would await the end for ever, and of a peer that
+    does not say goodbye for 30 s.
     """
 
-    def __init__(self, public: str) -> None:
+    def __init__(self) -> None:
+        self._io_reader = self._bare_io_reader = None
+        self._io_writer = self._bare_io_writer = None
+
+    def __bool__(self) -> bool:
+        return True  # for nats-py would put its own in the place of a false one
+
+    async def wait_closed(self) -> None:
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                if self._io_writer is not None:
+                    await self._io_writer.wait_closed()
+        except TimeoutError:
+            for writer in (self._io_writer, self._bare_io_writer):
+                if writer is not None:
+                    writer.transport.abort()
+            await asyncio.sleep(0)  # the loop closes it in its next round
+
+
+class _Tenacious(Client):
+    """nats-py's client with four faults mended.
+
+    It has no setting for an nkey without a seed of its own reading, believes a broker
+    of any version, gives up for ever on each error but a few, and its first connection
+    either gives up soon or can hardly be stopped.
+    """
+
+    def __init__(self, key: NKey) -> None:
         super().__init__()
-        self._public_nkey = public
+        self._public_nkey = key.public
+        self._transport = _Line()
+        self._key = key
+        self._last: Exception | None = None
+
+    async def try_once(
+        self,
+        url: str,
+        context: ssl.SSLContext,
+        name: str,
+        on_error: Callable[[Exception], None],
+        patience: float,
+    ) -> Exception | None:
+        """Try to connect; return why not, None if we are.
+
+        It is let try once or twice, and told only then never to give up again: a
+        cancelled wait for an endless first connection may go unnoticed (Python 3.11,
+        ``asyncio.wait_for``).
+        """
+
+        async def note(error: Exception) -> None:
+            self._last = error
+            if self.is_connected or self.is_reconnecting:
+                on_error(_translated(error))
+
+        trying = asyncio.create_task(
+            self.connect(
+                url,
+                name=name,
+                tls=context,
+                tls_handshake_first=True,
+                signature_cb=self._sign,
+                error_cb=note,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                reconnect_to_server_handler=_again,
+                ping_interval=_BEAT,
+                connect_timeout=2,
+            )
+        )
+        await asyncio.wait([trying], timeout=max(0, patience))
+        if trying.done() and trying.exception() is None:
+            self.options.update(allow_reconnect=True, max_reconnect_attempts=-1)
+            return None
+        trying.cancel()
+        await asyncio.wait([trying])
+        await self.close()
+        return self._last or UnavailableError("the broker is silent")
+
+    def _sign(self, nonce: str) -> bytes:
+        return base64.urlsafe_b64encode(self._key.sign(nonce.encode())).rstrip(b"=")
 
     async def _process_info(
         self,
@@ -73,7 +154,7 @@ class _Tenacious(Client):
 class Bus:
     """One service's connection. Made by ``connect``."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: _Tenacious) -> None:
         """Take over a connected *client*."""
         self.client = client  # for this room alone
 
@@ -225,7 +306,7 @@ async def connect(  # noqa: PLR0913 - who, where, as whom
 ) -> Bus:
     """Connect to the broker at *url* as *nkey*, and again whenever that ends.
 
-    *on_error* hears what goes wrong later: ``TrespassError`` for what is not
+    *on_error* hears what goes wrong afterwards: ``TrespassError`` for what is not
     permitted, ``UnavailableError`` for a lost connection, else a handler's exception.
     The handshake comes before the broker's greeting, so that nobody in between can
     say that none is needed.
@@ -234,38 +315,23 @@ async def connect(  # noqa: PLR0913 - who, where, as whom
         UnavailableError: no connection within *patience* seconds.
         PinError: the server's key is not among *pins*.
     """
-    client = _Tenacious(nkey.public)
-    last: Exception | None = None
-
-    async def note(error: Exception) -> None:
-        nonlocal last
-        last = error
-        on_error(_translated(error))
-
-    def sign(nonce: str) -> bytes:
-        return base64.urlsafe_b64encode(nkey.sign(nonce.encode())).rstrip(b"=")
-
-    try:
-        async with asyncio.timeout(patience):
-            await client.connect(
-                url,
-                name=name,
-                tls=tls.client(identity, pins=pins),
-                tls_handshake_first=True,
-                signature_cb=sign,
-                error_cb=note,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0,
-                reconnect_to_server_handler=_again,
-                ping_interval=_BEAT,
-                connect_timeout=5,
-            )
-    except (TimeoutError, nats.errors.Error) as error:
-        await client.close()
-        if isinstance(last, tls.PinError | ConfigError):
-            raise last from error
-        raise UnavailableError(f"no connection to the broker: {last}") from error
-    return Bus(client)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    limit = _SOONEST
+    while True:
+        client = _Tenacious(nkey)
+        failed = await client.try_once(
+            url, tls.client(identity, pins=pins), name, on_error, until - loop.time()
+        )
+        if failed is None:
+            return Bus(client)
+        if isinstance(failed, tls.PinError | ConfigError):
+            raise failed
+        wait = _LOTS.uniform(0, limit)
+        if loop.time() + wait >= until:
+            raise UnavailableError(f"no connection to the broker: {failed}")
+        await asyncio.sleep(wait)
+        limit = min(_LATEST, 2 * limit)
 
 
 def _translated(error: Exception) -> Exception:
