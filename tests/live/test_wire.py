@@ -458,7 +458,7 @@ def test_live_readers_hear_what_was_admitted(house: House) -> None:
                 await reader.flush()
             for alias in (A, B):
                 await live.publish(intake, alias, b"packet")
-            await until(lambda: len(heard["ward"]) == 2)
+            await until(lambda: len(heard["ward"]) == 2 and bool(heard["analyst"]))
             assert heard["analyst"] == [(A, b"packet")]
 
     asyncio.run(run())

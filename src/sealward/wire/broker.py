@@ -26,6 +26,8 @@ from sealward.wire.brokerconfig import Ports, Settings
 from sealward.wire.brokerlog import Log
 from sealward.wire.tls import Identity
 
+__all__ = ["Binary", "Broker", "Ports"]
+
 _LOG = logging.getLogger(__name__)
 _CONFIG = "broker.conf"
 _STARTING = 10  # seconds until it listens; 0.03 to 0.1 were seen
