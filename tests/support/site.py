@@ -48,8 +48,9 @@ class Heard:
 class Ward:
     """A site with people and gateways, started and stopped by the test."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, said: list[str]) -> None:
         self.site = site
+        self.said = said  # what the launcher has said
         self.sealed: dict[str, Heard] = {}
         self.read: dict[str, Heard] = {}
 
@@ -110,10 +111,11 @@ class Ward:
 def ward(pack_seconds: int = 1) -> Iterator[Ward]:
     """Start a site whose packs take *pack_seconds*; stop it and forget it."""
     with tempfile.TemporaryDirectory(prefix="sw-") as folder:
-        site = Site(make_root(Path(folder)), pack_seconds, lambda _: None)
+        said: list[str] = []
+        site = Site(make_root(Path(folder)), pack_seconds, said.append)
         try:
             site.start()
-            yield Ward(site)
+            yield Ward(site, said)
         finally:
             site.stop()
 

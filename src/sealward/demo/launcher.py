@@ -119,8 +119,10 @@ class Launcher:
         """Hand on each line that the child prints, until it prints no more."""
         if process.stdout is None or child.heard is None:
             return
-        for line in process.stdout:
-            child.heard(json.loads(line))
+        with process.stdout as said:
+            for line in said:
+                if line.endswith(b"\n"):  # a killed child's last line may be half
+                    child.heard(json.loads(line))
 
     def child(self, name: str) -> Child:
         """Return the child called *name*."""
@@ -185,5 +187,3 @@ class Launcher:
             child.process.wait()
         if child.reader:
             child.reader.join(2.0)
-        if child.process.stdout:
-            child.process.stdout.close()

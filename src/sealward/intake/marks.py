@@ -46,6 +46,11 @@ class Mark:
             self.above.discard(furthest)
             self._digests.pop(furthest, None)
 
+    @property
+    def count(self) -> int:
+        """How many numbers are known to be stored."""
+        return self.upto + len(self.above)
+
     def ranges(self) -> list[tuple[int, int]]:
         """Return the stored numbers above ``upto`` as inclusive ranges, 32 at most."""
         return list(_ranges(sorted(self.above)))[:RANGES]

@@ -40,6 +40,8 @@ NOTICE = 0.25  # seconds of one wait for a notice
 RELOAD = 30.0  # seconds between readings of the registry, beside its notices
 LOOK_MS = 100  # ms between looks into the registry because of strangers
 PAUSE = 0.5  # seconds before PostgreSQL or the broker is tried again
+RECEIPT_MS = 1000  # between two receipts of one alias
+HALF_WINDOW = 10  # packets; a gateway has 20 unreceipted ones under way
 TIDY = 5.0  # seconds between flushes of marks and of refusals
 SINCE = 3  # days back for which marks are counted at the start
 
@@ -281,22 +283,26 @@ class Process:
     # --- receipts ----------------------------------------------------------------
 
     async def _receipt(self, owed: set[Owed], now: int) -> None:
-        """Send a receipt to each of *owed* who has had none for a second."""
+        """Send a receipt to each of *owed* who waits for one.
+
+        At most once a second and alias, but at once where half of a gateway's window
+        is unreceipted: a backlog goes at the pace of its receipts.
+        """
         for owing in owed:
-            sent, _ = self._receipted.get(owing, (0, -1))
-            if now - sent < 1000:  # noqa: PLR2004 - at most one a second and alias
-                self._owed.add(owing)
-                continue
             alias, epoch = owing
             sender = self._door.sender(alias)
             if sender is None:
                 continue
             mark = sender.mark(epoch)
+            sent, known = self._receipted.get(owing, (0, 0))
+            if now - sent < RECEIPT_MS and mark.count - known < HALF_WINDOW:
+                self._owed.add(owing)
+                continue
             if mark.upto and not mark.digest:
                 mark.digest = await asyncio.to_thread(
                     self._store.digest, sender.cred, mark.upto - 1, epoch
                 )
-            self._receipted[owing] = (now, mark.upto)
+            self._receipted[owing] = (now, mark.count)
             self._owed.discard(owing)
             await self._say(alias, self._receipts.receipt(sender, epoch, mark, now))
 
