@@ -3,14 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.sender import EPOCH, MIDNIGHT, NOON, SLOT, Sender, door
 
 from sealward.bedside.commands import Commands
-from sealward.bedside.credential import Credential as RealCredential
 from sealward.errors import RefusalError
 from sealward.intake.door import DAY, Door, ReplayedError
 from sealward.metrics import Metrics
@@ -19,6 +18,9 @@ from sealward.seal.envelope import Kind
 from sealward.seal.receipt import Code, Receipt, Refusal, ServiceCertificate
 from sealward.wire.spool import Spool
 from sealward.wire.topics import Alias
+
+if TYPE_CHECKING:
+    from sealward.bedside.credential import Credential as RealCredential
 
 HONEST = Sender()
 HOUR = 3_600_000  # ms

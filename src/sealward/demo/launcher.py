@@ -124,6 +124,14 @@ class Launcher:
                 if line.endswith(b"\n"):  # a killed child's last line may be half
                     child.heard(json.loads(line))
 
+    def restart(self, name: str) -> None:
+        """End the child called *name*, if it runs, and start it again."""
+        self.stop([name])
+        with self._lock:
+            child = self._children[name]
+            child.ended, child.due = False, 0.0
+            self._spawn(child)
+
     def child(self, name: str) -> Child:
         """Return the child called *name*."""
         return self._children[name]
