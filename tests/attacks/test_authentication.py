@@ -224,7 +224,7 @@ def test_a_revoked_device_is_closed_at_once_and_stays_out(
 def test_what_the_door_refuses_is_counted_and_nothing_good_is_lost(
     site: Ward, victim: Credential, thief: Credential
 ) -> None:
-    """Hostile packets leave a row of counts each; the honest one beside them is kept."""
+    """Hostile packets leave a count each; the honest one beside them is kept."""
     before = stored(site, thief.alias)
     forged = signed(thief, 50)[:-1] + b"\0"
     hostile = {

@@ -80,7 +80,7 @@ class Ward:
         """Return the rows of *query*, asked as the database's owner."""
         with database.connect(self.site.url) as connection:
             cursor = connection.execute(query.encode(), parameters)
-            return cursor.fetchall()
+            return cursor.fetchall() if cursor.description else []
 
     def counted(self, folder: str, name: str) -> int:
         """Return what the process of *folder* has counted as *name*."""
