@@ -240,6 +240,13 @@ class Reader:
                 self.take(bed, body)
 
         await live.subscribe(bus, None, heard)
+        try:
+            await self._look_for_ever()
+        finally:
+            self.close()
+
+    async def _look_for_ever(self) -> None:
+        """Look for what is new or was missed, every second, until cancelled."""
         looked = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -250,6 +257,10 @@ class Reader:
             except UnavailableError as error:
                 log.warning("waiting reason=%s", error.reason)
             await asyncio.sleep(BEDS)
+
+    def close(self) -> None:
+        """Close the connection to the database."""
+        self._session.close()
 
     async def _look(self, whole: bool) -> None:  # noqa: FBT001 - one caller, above
         """Learn new beds and days, and fetch what the live subject has missed."""

@@ -7,8 +7,8 @@ writes the audit row of a grant before the grant leaves.
 import asyncio
 import logging
 import resource
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -34,9 +34,12 @@ class PersonError(RefusalError):
 class Grants:
     """What the desk answers."""
 
-    def __init__(self, holder: Holder, session: Session) -> None:
+    def __init__(
+        self, holder: Holder, session: Session, now: Callable[[], datetime]
+    ) -> None:
         self._holder = holder
         self._session = session
+        self._now = now
 
     async def answer(
         self, _: desk.Peer, verb: str, args: Mapping[str, Any]
@@ -50,7 +53,7 @@ class Grants:
 
     def _grant(self, args: Mapping[str, Any]) -> bytes:
         """Grant the person in *args* a key for the days asked, if all is in order."""
-        now = clock.now()
+        now = self._now()
         person, at = UUID(str(args["person"])), int(args["at"])
         first, last = int(args["first"]), int(args["last"])
         row = self._session.run(lambda conn: people.attributes_of(conn, person))
@@ -79,12 +82,15 @@ class Grants:
         return self._holder.grant(order, days, now)
 
 
-async def run(config: Authority, database: str) -> None:
+async def run(
+    config: Authority, database: str, now: Callable[[], datetime] = clock.now
+) -> None:
     """Serve the desk until cancelled, with the share in memory and no core dumps."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     holder = await asyncio.to_thread(Holder, config.folder)
     log.info("authority shares=1 of=1 level=demo")
-    grants = Grants(holder, Session(database))
+    session = Session(database)
+    grants = Grants(holder, session, now)
 
     def failed(error: Exception) -> None:
         log.error("fault of=authority what=%s", type(error).__name__, exc_info=error)
@@ -94,3 +100,4 @@ async def run(config: Authority, database: str) -> None:
         await asyncio.Event().wait()
     finally:
         await served.close()
+        await asyncio.to_thread(session.close)

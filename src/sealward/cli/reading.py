@@ -136,7 +136,10 @@ def read(given: argparse.Namespace) -> int:
     reader = Reader(
         _person(path, folder), processes.database_url(path, "analyst"), show
     )
-    asyncio.run(_history(reader, given))
+    try:
+        asyncio.run(_history(reader, given))
+    finally:
+        reader.close()
     for told in {each.error.reason: each for each in closed}.values():
         print(json.dumps(_line(told)) if given.json else _text(told))
     return 1 if closed else 0

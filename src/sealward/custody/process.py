@@ -95,6 +95,7 @@ class Process:
             await served.close()
             for each in buses.values():
                 await each.close()
+            await asyncio.to_thread(self._session.close)
 
     # --- the broker's door -------------------------------------------------------
 

@@ -366,7 +366,11 @@ def _as_error(word: str) -> RefusalError:
 
 
 async def start(
-    config: Intake, broker: Broker, custody: Custody, database: str
+    config: Intake,
+    broker: Broker,
+    custody: Custody,
+    database: str,
+    now: Callable[[], datetime] = clock.now,
 ) -> None:
     """Have custody certify the receipt keys, then work until cancelled."""
     receipts = Receipts(config.folder)
@@ -389,7 +393,7 @@ async def start(
     async with await bus.connect(
         broker.service, identity, seed, name="intake"
     ) as connection:
-        process = Process(config, database, connection, receipts, Metrics())
+        process = Process(config, database, connection, receipts, Metrics(), now)
         try:
             await process.run()
         finally:
