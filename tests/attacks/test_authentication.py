@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support import mqtt_client
-from tests.support.device import context, dial, enrolled, run, signed
+from tests.support.device import context, dial, enrolled, forged, run, signed
 from tests.support.mqtt_client import Client
 from tests.support.site import Ward, until, ward
 
@@ -226,9 +226,8 @@ def test_what_the_door_refuses_is_counted_and_nothing_good_is_lost(
 ) -> None:
     """Hostile packets leave a count each; the honest one beside them is kept."""
     before = stored(site, thief.alias)
-    forged = signed(thief, 50)[:-1] + b"\0"
     hostile = {
-        "forged": forged,
+        "forged": forged(signed(thief, 50)),
         "trailing": signed(thief, 51) + b"\0",
         "unsigned": b"\xd0" + signed(thief, 52)[1:],
         "malformed": b"\xd2\x84" + bytes(60),

@@ -62,3 +62,8 @@ async def dial(
     assert broker is not None
     name = client_id or credential.alias
     return await Client.dial(broker.mqtt_port, context(credential), name)
+
+
+def forged(packet: bytes) -> bytes:
+    """Return *packet* with one bit of its signature changed."""
+    return packet[:-1] + bytes([packet[-1] ^ 1])

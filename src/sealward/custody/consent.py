@@ -34,6 +34,17 @@ class Consent:
     studies: Sequence[str] = ()
 
 
+def _leaf(text: str) -> str:
+    """Return *text*, one attribute: a code is never more of a policy than that.
+
+    Raises:
+        PolicyError: it is none, or more than one.
+    """
+    if not isinstance(policy.tree(text), str):
+        raise policy.PolicyError("a code is one attribute's value")
+    return text
+
+
 def compile_policies(consent: Consent) -> tuple[str, str]:
     """Return the policies of the live data and of the trends, without their time.
 
@@ -49,6 +60,8 @@ def compile_policies(consent: Consent) -> tuple[str, str]:
         raise ConsentError(f"purposes are {', '.join(PURPOSES)}, and care is needed")
     if ("research" in consent.purposes) != bool(consent.studies):
         raise ConsentError("research is consented to by naming its studies")
+    for code in (f"ward:{consent.ward}", f"care:{consent.care}"):
+        _leaf(code)
     care = (
         "((role:clinician or role:nurse) and "
         f"(ward:{consent.ward} or care:{consent.care}))"
@@ -57,7 +70,8 @@ def compile_policies(consent: Consent) -> tuple[str, str]:
     if "analysis" in consent.purposes:
         clauses.append("svc:analyst")
     research = [
-        f"(role:researcher and study:{study})" for study in sorted(consent.studies)
+        f"(role:researcher and {_leaf(f'study:{study}')})"
+        for study in sorted(consent.studies)
     ]
     glass = f"bg:{consent.care}"
     live = " or ".join([*clauses, glass])
