@@ -25,8 +25,9 @@ check: .venv/ready ## check format, style, types, architecture and dependencies
 	$(DEV)/lint-imports --no-logo
 	$(DEV)/deptry src
 
-bench: .venv/ready ## measure speed, as ratios within one run
-	$(DEV)/python -m pytest -p no:randomly -s bench
+bench: .venv/ready ## measure size and speed, as ratios within one run [PAGE=1]
+	$(DEV)/python -m bench $(if $(PAGE),--page)
+	$(DEV)/python -m pytest -p no:randomly -s -q bench
 
 oracle: .venv-oracle/ready ## set up the second reader of our packets, apart from ours
 	.venv-oracle/bin/python -c 'import cwt'
