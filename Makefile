@@ -32,6 +32,10 @@ bench: .venv/ready ## measure size and speed, as ratios within one run [PAGE=1]
 oracle: .venv-oracle/ready ## set up the second reader of our packets, apart from ours
 	.venv-oracle/bin/python -c 'import cwt'
 
+.PHONY: docs
+docs: .venv/ready ## make the reference pages that say what the code says
+	$(DEV)/python docs/generate.py
+
 format: .venv/ready ## put the sources in form
 	$(DEV)/ruff check --fix-only --quiet .
 	$(DEV)/ruff format .
