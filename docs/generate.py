@@ -9,7 +9,7 @@ lags behind is red.
 import argparse
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,17 +54,13 @@ BROKER = {
 
 def main_() -> None:
     """Write every page that is made from the code."""
-    for name, text in pages().items():
-        (REFERENCE / name).write_text(text, encoding="utf-8")
+    for name in PAGES:
+        (REFERENCE / name).write_text(page(name), encoding="utf-8")
 
 
-def pages() -> dict[str, str]:
-    """Return each page's text by its name in ``docs/reference``."""
-    return {
-        "command-line.md": MADE + command_line(),
-        "configuration.md": MADE + configuration(),
-        "refusals.md": MADE + refusals(),
-    }
+def page(name: str) -> str:
+    """Return the text of the page *name* of ``docs/reference``."""
+    return MADE + PAGES[name]()
 
 
 def table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -213,8 +209,8 @@ def refusals() -> str:
     """Return the page of every reason in the package."""
     heads = ("reason", "means", "who acts", "said in")
     rows = ((f"`{w.reason}`", w.meaning, w.acts, f"`{w.where}`") for w in words())
-    counted = ((f"`{name}`", WORDS[name]) for name in sorted(literals()))
-    broker = ((f"`{name}`", BROKER[name]) for name in sorted(logged()))
+    counted = ((f"`{name}`", WORDS.get(name, "")) for name in sorted(literals()))
+    broker = ((f"`{name}`", BROKER.get(name, "")) for name in sorted(logged()))
     return (
         "# Refusals, by reason\n\n"
         "A refusal has one lower-case word. The exception, the audit, the metric's "
@@ -338,6 +334,12 @@ def logged() -> list[str]:
                 continue
     return []
 
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "command-line.md": command_line,
+    "configuration.md": configuration,
+    "refusals.md": refusals,
+}
 
 if __name__ == "__main__":
     main_()
