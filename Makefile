@@ -1,7 +1,7 @@
 # Each verb sets itself up: python3 (3.11 to 3.13) is all it needs. uv is used if present.
 # Nothing is installed outside this folder; every download is checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo files test check bench oracle lock format clean
+.PHONY: help demo files test check bench chaos soak oracle lock format clean
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 DEV := .venv/bin
@@ -28,6 +28,12 @@ check: .venv/ready ## check format, style, types, architecture and dependencies
 bench: .venv/ready ## measure size and speed, as ratios within one run [PAGE=1]
 	$(DEV)/python -m bench $(if $(PAGE),--page)
 	$(DEV)/python -m pytest -p no:randomly -s -q bench
+
+chaos: .venv/ready ## kill processes at random under load [CHAOS=30 rounds] [SEED=n]
+	$(DEV)/python -m pytest -p no:randomly -s -q --timeout 3600 slow/test_chaos.py
+
+soak: .venv/ready ## run a site for long and watch its memory [SOAK=300 seconds]
+	$(DEV)/python -m pytest -p no:randomly -s -q --timeout 90000 slow/test_soak.py
 
 oracle: .venv-oracle/ready ## set up the second reader of our packets, apart from ours
 	.venv-oracle/bin/python -c 'import cwt'

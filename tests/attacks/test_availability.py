@@ -96,3 +96,31 @@ def test_a_full_spool_refuses_readings_and_keeps_what_it_has(tmp_path: Path) -> 
             fill()
         assert kept >= 3
         assert spool.states()["sent"] + spool.states()["spooled"] == kept + 1
+
+
+def test_a_full_spool_costs_readings_not_the_gateway(site: Ward) -> None:
+    """With no room at all a gateway counts what it loses, by name, and lives on."""
+    (patient,) = site.enrol(1)
+    config = site.site.config
+    honest = config.read_text(encoding="utf-8")
+    assert "spool_mib = 1024" in honest
+    try:
+        config.write_text(honest.replace("spool_mib = 1024", "spool_mib = 0"))
+        site.gateway("gateway-full", patient.gateway)
+        folder = str(patient.gateway.relative_to(site.site.root))
+        until(lambda: "gateway-full" in site.site.pids())
+        pid = site.site.pids()["gateway-full"]
+        until(lambda: 'reason="full"' in metrics(site, folder))
+    finally:
+        config.write_text(honest)
+    time.sleep(2)
+    site.site.tend()
+    assert site.site.pids()["gateway-full"] == pid
+    assert not site.sealed["gateway-full"].names("sealed", "vitals")
+    site.site.launcher.stop(["gateway-full"])
+
+
+def metrics(site: Ward, folder: str) -> str:
+    """Return what the gateway in *folder* has counted."""
+    path = site.site.root / folder / "metrics.prom"
+    return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -18,15 +18,20 @@ Name = tuple[str, int, int]  # alias, epoch, seq
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """Return a site with gateways that send, two of them 60 packets a second."""
-    hour = tmp_path_factory.mktemp("recording") / "hour.csv"
+    yield from made(tmp_path_factory.mktemp("recording"))
+
+
+def made(folder: Path) -> Iterator[Ward]:
+    """Yield such a site; its recording lies in *folder*."""
+    hour = folder / "hour.csv"
     hour.write_text("hr\n" + "70\n71\n" * 1800, encoding="utf-8")
     load = ("--replay", str(hour), "--speed", "60")
-    with ward() as made:
-        for number, patient in enumerate(made.enrol(3)):
+    with ward() as site:
+        for number, patient in enumerate(site.enrol(3)):
             more = load if number else ()
-            made.gateway(f"gateway-{number + 1}", patient.gateway, *more)
-        made.watch("reader", made.reader("nurse", "role:nurse", "ward:icu"))
-        yield made
+            site.gateway(f"gateway-{number + 1}", patient.gateway, *more)
+        site.watch("reader", site.reader("nurse", "role:nurse", "ward:icu"))
+        yield site
 
 
 def tended(site: Ward, seconds: float) -> None:

@@ -6,6 +6,7 @@ if its number is not below one that was seen before.
 """
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,7 @@ class Holder:
         if not (folder / "share").exists():
             raise ConfigError(f"{folder} holds no share; run authority --install")
         self._folder = folder
+        self._lock = threading.Lock()  # grants run in threads; the file is one
         self._alpha = int.from_bytes((folder / "share").read_bytes(), "big")
         self.mpk = (folder / "mpk").read_bytes()
         self._kem = Kem(Hybrid())
@@ -151,14 +153,9 @@ class Holder:
 
         Only the holder of the key that the registrar signed opens it.
         """
-        self.check(order)
-        everybody = self._seen()
-        seen = everybody.setdefault(
-            str(order.person), Seen(order.number, epoch_of(now), 0)
-        )
-        seen.number = order.number
-        seen.issuance += 1
-        self._remember(everybody)  # before anything is released
+        with self._lock:
+            self.check(order)
+            issuance = self._count(order, epoch_of(now))  # before anything is released
         dates = [f"t.day:{midnight(day).date().isoformat()}" for day in days]
         attributes = (*order.attributes, *dates)
         key = granting.grant(
@@ -167,11 +164,11 @@ class Holder:
             attributes,
             os.urandom(COIN),
             person=str(order.person),
-            issuance=seen.issuance,
+            issuance=issuance,
         )
         made = package.Package(
             person=str(order.person),
-            issuance=seen.issuance,
+            issuance=issuance,
             keys=(key,),
             mpk=self.mpk,
             authorities=(self.spki,),
@@ -180,13 +177,26 @@ class Holder:
             made, self._master.id8, self._key, signing.from_spki(order.spki)
         )
 
+    def _count(self, order: Order, today: int) -> int:
+        """Remember *order* as its person's newest; return the issuance's number."""
+        everybody = self._seen()
+        seen = everybody.setdefault(str(order.person), Seen(order.number, today, 0))
+        seen.number = order.number
+        seen.issuance += 1
+        self._remember(everybody)
+        return seen.issuance
+
     def _seen(self) -> dict[str, Seen]:
         path = self._folder / "seen.cbor"
         if not path.exists():
             return {}
-        kept = cbor.decode(path.read_bytes())
+        damaged = ConfigError(f"{path} is damaged; restore it before granting")
+        try:
+            kept = cbor.decode(path.read_bytes())
+        except RefusalError as error:
+            raise damaged from error
         if not isinstance(kept, dict):
-            raise ConfigError(f"{path} is damaged; restore it before granting")
+            raise damaged
         return {person: Seen(*values) for person, values in kept.items()}
 
     def _remember(self, everybody: dict[str, Seen]) -> None:

@@ -24,13 +24,14 @@ from sealward.seal.envelope import Kind
 from sealward.seal.kem import Kem
 from sealward.seal.sealing import ContentKey
 from sealward.vitals.reading import Reading
-from sealward.wire.spool import Spool
+from sealward.wire.spool import FullError, Spool
 from sealward.wire.topics import Alias
 
 RANDOM = 80  # bytes drawn for a record's id, its content secret and its wrapping
 GRACE_MS = 200  # a pack waits for late readings by this, or a twentieth of its length
 AHEAD_NS = 2_000_000_000  # a sensor's clock may lead ours by this
 OLDEST = 14  # days that an old day salt may serve a gateway that stays offline
+OVERHEAD = 256  # bytes that sealing and signing add at most
 EVENTS_MS = 60_000  # readings that were refused are named at most so often
 
 
@@ -139,7 +140,10 @@ class Bed:
             readings = sum(
                 raw is not None for column in pack.columns.values() for raw in column
             )
-            self._put(kind, epoch, slot, plaintext, readings, now)
+            try:
+                self._put(kind, epoch, slot, plaintext, readings, now)
+            except FullError as error:  # the next pack may find room; go on reading
+                self.refuse(error.reason, readings)
         return len(packs)
 
     def _count(self, each: grid.Grid) -> None:
@@ -185,7 +189,12 @@ class Bed:
             return made
 
         seq = self._spool.put(
-            Alias(self.credential.alias), epoch, kind, seal, at_ms=now_ms
+            Alias(self.credential.alias),
+            epoch,
+            kind,
+            seal,
+            at_ms=now_ms,
+            room=len(plaintext) + OVERHEAD,
         )
         self._metrics.add("packets_sealed", kind=kind.name.lower())
         self._tell(

@@ -159,12 +159,23 @@ class Gateway:
 
     async def _connect(self, credential: Credential) -> list[asyncio.Task[None]]:
         """Connect as *credential*, and as its forerunners that still have packets."""
-        tasks = [asyncio.create_task(self._send(credential))]
+        tasks = [self._start(credential)]
         for old in self._keeper.others(credential.slot, credential.alias):
             waiting = self._spool.window(Alias(old.alias), self._ms())
             if waiting and old.lasts(int(self._now().timestamp()) // DAY):
-                tasks.append(asyncio.create_task(self._send(old)))
+                tasks.append(self._start(old))
         return tasks
+
+    def _start(self, credential: Credential) -> asyncio.Task[None]:
+        """Send in a task; if that ends by an error, the log says so."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("sending state=ended error=%s", type(error).__name__)
+
+        task = asyncio.create_task(self._send(credential))
+        task.add_done_callback(ended)
+        return task
 
     async def _send(self, credential: Credential) -> None:
         """Send what the spool has of *credential*'s alias, for ever."""

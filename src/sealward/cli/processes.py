@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine, Mapping
@@ -138,9 +139,17 @@ def bedside(given: argparse.Namespace) -> int:
         seed=given.seed,
     )
 
+    heard = True
+
     def told(sealed: Sealed) -> None:
         line = {**asdict(sealed), "event": "sealed", "kind": sealed.kind.name.lower()}
-        print(json.dumps(line), flush=True)
+        nonlocal heard
+        if heard:
+            try:
+                print(json.dumps(line), flush=True)
+            except BrokenPipeError:  # whoever read us has gone; sealing goes on
+                heard = False
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
     gateway = starting.gateway(
         settings,

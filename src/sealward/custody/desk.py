@@ -331,7 +331,7 @@ class Desk:
                     str(person),
                     "salt.refused",
                     str(patient),
-                    {"days": last - first},
+                    {"days": last - first + 1},
                 )
             )
             raise UnentitledError("the attributes do not satisfy the patient's policy")

@@ -35,6 +35,7 @@ class Tap:
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
             self._thread.join(5)
+            self._task = None
 
     def _run(self) -> None:
         asyncio.run(self._main())

@@ -110,7 +110,7 @@ class Spool:
             "select next_seq from cred where alias = ? and epoch = ?", alias, epoch
         )
 
-    def put(
+    def put(  # noqa: PLR0913 - the packet, field by field
         self,
         alias: Alias,
         epoch: int,
@@ -118,16 +118,17 @@ class Spool:
         seal: Callable[[int], bytes],
         *,
         at_ms: int,
+        room: int = 0,
     ) -> int:
         """Store the packet that *seal* makes of its number, and return the number.
 
         Number and packet enter in one transaction: when this returns both are on the
         disk, and when it raises (*seal*'s own exceptions included) neither is used.
+        A full spool that lacks *room* bytes refuses before *seal* is called.
 
         Raises:
             FullError: there is no room; kinds that a record cannot lack never meet it.
-            KeyError: the credential was not opened.
-            UnavailableError: the disk fails.
+            KeyError, UnavailableError: no credential was opened; the disk fails.
         """
         with self._store.change():
             row = self._base.execute(
@@ -137,6 +138,7 @@ class Spool:
             if row is None:
                 raise KeyError("no such credential was opened")
             seq = int(row[0])
+            self._store.make_room(kind, room)
             body = seal(seq)
             self._store.make_room(kind, len(body))
             self._base.execute(
@@ -148,10 +150,8 @@ class Spool:
                 "insert into leaf (alias, epoch, seq, hash) values (?, ?, ?, ?)",
                 (alias, epoch, seq, sha256(b"\0" + body).digest()),
             )
-            self._base.execute(
-                "update cred set next_seq = ? where alias = ? and epoch = ?",
-                (seq + 1, alias, epoch),
-            )
+            following = "update cred set next_seq = ? where alias = ? and epoch = ?"
+            self._base.execute(following, (seq + 1, alias, epoch))
             self._store.bytes += len(body)
         return seq
 
