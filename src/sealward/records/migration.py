@@ -68,6 +68,13 @@ def expected() -> int:
     return len(steps())
 
 
+_MADE = (
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.UniqueViolation,
+)
+
+
 def migrate(url: str) -> list[int]:
     """Take the steps that are missing and return their numbers.
 
@@ -82,8 +89,9 @@ def migrate(url: str) -> list[int]:
     taken = []
     with connect(url) as connection, translated():
         connection.execute("set lock_timeout = '3s'")
-        # Two that begin at once may both see no table: the loser finds it made.
-        with suppress(psycopg.errors.UniqueViolation):
+        # Two that begin at once may both see no table: the loser finds it made, and
+        # is told so by whichever of table, type and index it meets first.
+        with suppress(*_MADE):
             connection.execute(_HISTORY)
         for step in steps():
             with connection.transaction():
