@@ -118,13 +118,12 @@ def _sealing(folder: Path) -> Iterator[Row]:
     sent = sum(
         len(row.body)
         + overhead(ALIAS, envelope.NAMES[envelope.Kind(row.kind)], len(row.body))
-        - len(row.body)
         for row in packets
     )
     daily = (sent + RECEIPT * len(packets)) / HOURS * 24
     yield Row(
         section=SECTION,
-        what="bytes a day: packets and receipts with MQTT and TLS, computed",
+        what="bytes a day: packets and receipts, MQTT and TLS; no PUBACK, no ping",
         value=daily / 1000,
         unit="kB/day",
     )
