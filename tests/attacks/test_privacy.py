@@ -91,7 +91,7 @@ def day() -> Iterator[Day]:
         }
         folders = {name: site.reader(name, *what) for name, what in readers.items()}
         url = site.site.database.url("analyst") if site.site.database else ""
-        until(lambda: len(site.rows("select seq from store.packet where kind = 0")) >= 2)
+        until(lambda: len(site.rows("select seq from store.packet where kind=0")) >= 2)
         with database.connect(url) as connection:
             (bed,) = registry.beds(connection)
             (record, *_) = packets.key_records(connection, [bed.cred], [TODAY])
