@@ -104,6 +104,7 @@ def test_another_devices_topic_takes_nothing(
 ) -> None:
     """A publish elsewhere is dropped and counted; the own topic is taken."""
     before, counted = stored(site, victim.alias), refused_by_broker(site, "trespass")
+    own = stored(site, thief.alias)
 
     async def trespass() -> None:
         client = await dial(site, thief)
@@ -111,8 +112,8 @@ def test_another_devices_topic_takes_nothing(
             client.send(mqtt_client.publish(topic, signed(victim, 9)))
         for topic in (f"cmd/{victim.alias}/#", "#", "$SYS/#", f"live/{thief.alias}"):
             assert await client.subscribe(topic) == 128, topic
-        client.send(mqtt_client.publish(mine(thief), signed(thief, 0)))
-        await asyncio.to_thread(until, lambda: stored(site, thief.alias) == 1)
+        client.send(mqtt_client.publish(mine(thief), signed(thief, 1)))
+        await asyncio.to_thread(until, lambda: stored(site, thief.alias) == own + 1)
         client.close()
 
     run(trespass())
