@@ -40,7 +40,7 @@ def record(policy: str) -> bytes:
 
 
 def test_a_policy_is_hidden_from_whoever_lacks_the_salt() -> None:
-    """``ward:intensive`` in the clear would be a place; the record has no word of it."""
+    """A ward in the clear would be a place; the record has no word of it."""
     packet = record("role:nurse and (ward:intensive or care:9k2m4x)")
     for word in (b"ward", b"intensive", b"role", b"nurse", b"care", b"7g4m2qk9x0tb"):
         assert word not in packet
