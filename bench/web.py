@@ -9,6 +9,7 @@ does not resume: a rival is to be at its best.
 import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 
 class Take(BaseHTTPRequestHandler):
@@ -28,7 +29,7 @@ class Take(BaseHTTPRequestHandler):
 
 
 def main(certificate: str, key: str, authority: str) -> None:
-    """Serve until killed."""
+    """Serve until standard input ends, as it does when our parent is killed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
@@ -38,7 +39,8 @@ def main(certificate: str, key: str, authority: str) -> None:
     server = HTTPServer(("127.0.0.1", 0), Take)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)
-    server.serve_forever()
+    Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":
