@@ -25,9 +25,8 @@ check: .venv/ready ## check format, style, types, architecture and dependencies
 	$(DEV)/lint-imports --no-logo
 	$(DEV)/deptry src
 
-bench: .venv/ready ## measure size and speed, as ratios within one run [PAGE=1]
-	$(DEV)/python -m bench $(if $(PAGE),--page)
-	$(DEV)/python -m pytest -p no:randomly -s -q bench
+bench: .venv/ready ## measure size and speed, beside others, in one run [ONLY=codec] [PAGE=1]
+	$(DEV)/python -m bench $(ONLY) $(if $(PAGE),--page)
 
 chaos: .venv/ready ## kill processes at random under load [CHAOS=30 rounds] [SEED=n]
 	$(DEV)/python -m pytest -p no:randomly -s -q --timeout 3600 slow/test_chaos.py

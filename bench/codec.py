@@ -1,17 +1,17 @@
-"""(a) Bytes a reading and µs a pack, beside what others would send."""
+"""Bytes a reading and µs a pack, beside what others would send."""
 
 import itertools
-import json
-import zlib
+import statistics
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-import cbor2
-import zstandard
+from bench import rivals
+from bench.clocks import often, turns
 from bench.recordings import BIDMC, Columns, group, recorded, simulated
-from bench.table import Row, median_us, percentile
+from bench.table import Row, note
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sealward.packet import octets, sr1
+from sealward.packet import sr1
 from sealward.packet.profile import BED_1, Group
 from sealward.seal import keys, signing
 from sealward.seal.curve import Hybrid
@@ -20,8 +20,11 @@ from sealward.seal.granting import setup
 from sealward.seal.kem import Kem
 from sealward.seal.sealing import ContentKey
 
-SECTION = "a codec"
-START = 1_795_444_200  # seconds since 1970
+CHUNK, ROUNDS = 16, 9  # packs of a turn, and turns
+MINUTE = 60  # seconds; the usual pack
+SPAN = 24_000  # seconds of a simulated person
+DAY = 86_400 // MINUTE  # packs
+ALIAS, EPOCH = "k3v9q0d2m7x5c1p8r4t6w0y2za", 20_780
 
 
 def readings(columns: Columns) -> int:
@@ -29,150 +32,113 @@ def readings(columns: Columns) -> int:
     return sum(raw is not None for column in columns.values() for raw in column)
 
 
-def objects(columns: Columns, of: Group) -> list[bytes]:
-    """Return one JSON object a reading, as the usual stack sends it."""
-    return [
-        json.dumps(
-            {
-                "device_id": "wear-7f3a91c2",
-                "patient_id": "3f2b8c1e-9d4a-4b7e-8f60-2a1c5d9e7b44",
-                "type": of.channels[place].code,
-                "value": raw,
-                "unit": of.channels[place].ucum,
-                "timestamp": f"2026-11-23T14:30:{row:02d}.000Z",
-            }
-        ).encode()
-        for place, column in columns.items()
-        for row, raw in enumerate(column)
-        if raw is not None
-    ]
-
-
-def array(columns: Columns, of: Group) -> bytes:
-    """Return all of *columns* as one JSON array of objects."""
-    return b"[" + b",".join(objects(columns, of)) + b"]"
-
-
-def senml(columns: Columns, of: Group) -> bytes:
-    """Return SenML in CBOR (RFC 8428) with a base name and a base time."""
-    records: list[dict[int, object]] = []
-    for place, column in columns.items():
-        for row, raw in enumerate(column):
-            if raw is not None:
-                records.append({0: of.channels[place].code, 6: row, 2: raw})
-    records[0] |= {-2: "urn:sealward:x:", -3: START}
-    return cbor2.dumps(records)
-
-
-def columnar(columns: Columns) -> bytes:
-    """Return columns of zigzagged differences, a varint each, gaps as runs."""
-    out = bytearray()
-    for place, column in columns.items():
-        out += octets.leb(place)
-        last = 0
-        for raw in column:
-            if raw is None:
-                out += octets.leb(1)
-            else:
-                out += octets.leb(octets.zigzag(raw - last) + 2)
-                last = raw
-    return bytes(out)
-
-
-def _mean(sizes: Sequence[int], count: int) -> float:
-    return sum(sizes) / count
-
-
 def rows() -> Iterator[Row]:
-    """Measure the codec."""
-    if not BIDMC.exists():
-        print(f"no recordings at {BIDMC}: the codec is measured on simulated people")
-    of = group() if BIDMC.exists() else BED_1.group(0)
-    for seconds in (10, 60, 300):
-        packs = (
-            list(recorded(seconds)) if BIDMC.exists() else list(simulated(seconds, 60))
-        )
-        yield from _sizes(f"{seconds} s, recordings", packs, of, full=seconds == 60)
-    yield from _sizes("600 s, simulator", list(simulated(600, 40)), BED_1.group(0))
-    yield from _packets(of)
+    """Measure the codec on real recordings, or on simulated people without them."""
+    real = BIDMC.exists()
+    if not real:
+        note(f"no recordings at {BIDMC}: simulated people serve instead")
+    of = group() if real else BED_1.group(0)
+    minutes: list[Columns] = []
+    for seconds in (10, MINUTE, 300):
+        packs = list(recorded(seconds) if real else simulated(seconds, SPAN // seconds))
+        minutes = packs if seconds == MINUTE else minutes
+        yield from _formats(f"{seconds} s", packs, of)
+    packs = list(simulated(600, SPAN // 600))
+    yield from _formats("600 s, simulated", packs, BED_1.group(0))
+    yield from _packets(minutes, of)
 
 
-def _sizes(
-    name: str, packs: Sequence[Columns], of: Group, *, full: bool = False
-) -> Iterator[Row]:
-    count = sum(map(readings, packs))
+def _formats(name: str, packs: Sequence[Columns], of: Group) -> Iterator[Row]:
+    """Compare the formats of *packs*; all but ours are rivals."""
     length = max(len(column) for column in packs[0].values())
 
-    def size(make: Callable[[Columns], bytes]) -> float:
-        return _mean([len(make(columns)) for columns in packs], count)
-
-    def ours(columns: Columns) -> bytes:
+    def ours(columns: Columns, of: Group) -> bytes:
         return sr1.encode(of, 0, length, columns)
 
-    yield Row(section=SECTION, what=f"sr1, {name}", value=size(ours), unit="B/reading")
-    squeeze = zstandard.ZstdCompressor(level=19)
-    rivals: dict[str, Callable[[Columns], bytes]] = {
-        "columnar delta + zstd-19": lambda c: squeeze.compress(columnar(c)),
-        "SenML-CBOR + zstd-19": lambda c: squeeze.compress(senml(c, of)),
+    formats: dict[str, Callable[[Columns, Group], bytes]] = {"sr1": ours}
+    formats |= rivals.FORMATS
+    written = {
+        form: often(partial(_next, itertools.cycle(packs), of, write), CHUNK)
+        for form, write in formats.items()
     }
-    if full:
-        rivals |= {
-            "JSON array": lambda c: array(c, of),
-            "JSON array + zlib": lambda c: zlib.compress(array(c, of), 9),
-            "JSON, an object a reading": lambda c: b"".join(objects(c, of)),
-        }
-    for rival, make in rivals.items():
+    encoded = itertools.cycle([ours(columns, of) for columns in packs[:256]])
+    reading = often(lambda: sr1.decode(lambda _: of, next(encoded)), CHUNK)
+    taken = turns(written | {"read": reading}, ROUNDS)
+    cost = {each: statistics.median(found) for each, found in taken.items()}
+    count = sum(map(readings, packs))
+    for form, write in formats.items():
+        also = {"us to write a pack": cost[form] / CHUNK * 1e6}
+        if form == "sr1":
+            also["us to read one"] = cost["read"] / CHUNK * 1e6
         yield Row(
-            section=SECTION,
-            what=f"{rival}, {name}",
-            value=size(make),
-            unit="B/reading",
+            what=f"{name}: {form}",
+            value=sum(len(write(columns, of)) for columns in packs) / count,
+            unit="B a reading",
+            also=also,
         )
-    encoded = [ours(columns) for columns in packs[:64]]
-    loop = itertools.cycle(packs[:64])
-    written = median_us(lambda: ours(next(loop)), 64)
-    yield Row(
-        section=SECTION, what=f"sr1 encode, {name}", value=written, unit="us/pack"
-    )
-    again = itertools.cycle(encoded)
-    taken = median_us(lambda: sr1.decode(lambda _: of, next(again)), 64)
-    yield Row(section=SECTION, what=f"sr1 decode, {name}", value=taken, unit="us/pack")
 
 
-def _packets(of: Group) -> Iterator[Row]:
-    """Measure whole packets of a minute: packed, padded, sealed and signed."""
+def _next(
+    packs: Iterator[Columns], of: Group, write: Callable[[Columns, Group], bytes]
+) -> bytes:
+    return write(next(packs), of)
+
+
+def content_key(signing_key: ec.EllipticCurvePrivateKey) -> ContentKey:
+    """Return a content key of a gateway whose keys are all *signing_key*."""
     kem = Kem(Hybrid())
     _, mpk = setup(kem, bytes(range(48)))
-    key = ec.generate_private_key(ec.SECP256R1())
-    content = ContentKey.make(
+    return ContentKey.make(
         kem,
-        alias="k3v9q0d2m7x5c1p8r4t6w0y2za",
-        epoch=20_780,
+        alias=ALIAS,
+        epoch=EPOCH,
         purpose=keys.LIVE,
         salt=bytes(32),
-        salt_epoch=20_780,
+        salt_epoch=EPOCH,
         mpk=kem.master(mpk),
         policy_text="role:nurse",
         policy_number=1,
         pseudonym="7g4m2qk9x0tb",
         profile_hash=bytes(32),
-        idevid=key,
-        ldevid=signing.spki(key.public_key()),
+        idevid=signing_key,
+        ldevid=signing.spki(signing_key.public_key()),
         random=bytes(80),
     )
-    packs = list(recorded(60)) if BIDMC.exists() else list(simulated(60, 400))
+
+
+def _packets(packs: Sequence[Columns], of: Group) -> Iterator[Row]:
+    """Measure whole packets of a minute: packed, padded, sealed and signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    content = content_key(key)
     sizes = []
     for number, columns in enumerate(packs):
-        plain = sr1.encode(of, 417, 60, columns)
-        # Numbers and slots of the middle of a day, whose heads are of usual length.
-        seq = 300 + number
-        packet = content.seal(Kind.VITALS, seq, 4000, plain, signing_key=key)
+        plain = sr1.encode(of, 417, MINUTE, columns)
+        # Numbers and slots as a day has them, or their heads would be too short.
+        seq = number * DAY // len(packs) + 1
+        slot = number * 6 * DAY // len(packs)
+        packet = content.seal(Kind.VITALS, seq, slot, plain, signing_key=key)
         sizes.append(len(packet))
     mean = sum(sizes) / len(sizes)
-    name = "signed and sealed packet of 60 s, 4 vitals at 1 Hz"
-    yield Row(section=SECTION, what=f"{name}, mean", value=mean, unit="B", most=180)
-    p95 = percentile(sizes, 0.95)
-    yield Row(section=SECTION, what=f"{name}, p95", value=p95, unit="B")
-    yield Row(section=SECTION, what=f"{name}, largest", value=max(sizes), unit="B")
-    each = mean * len(packs) / sum(map(readings, packs))
-    yield Row(section=SECTION, what=f"{name}", value=each, unit="B/reading")
+    count = sum(map(readings, packs))
+    yield Row(
+        what=f"{MINUTE} s: signed and sealed packet, mean",
+        value=mean,
+        unit="B",
+        most=180,
+        also={"B a reading": sum(sizes) / count},
+    )
+    cuts = statistics.quantiles(sizes, n=100, method="inclusive")
+    yield Row(what=f"{MINUTE} s: the same, 95 of 100", value=cuts[94], unit="B")
+    yield Row(what=f"{MINUTE} s: the same, largest", value=max(sizes), unit="B")
+    for form, least in (
+        ("JSON, an object a reading", 200.0),
+        ("JSON, an array", 90.0),
+        ("JSON, an array under zlib", 4.0),
+    ):
+        theirs = sum(len(rivals.FORMATS[form](columns, of)) for columns in packs)
+        yield Row(
+            what=f"{MINUTE} s: {form} / signed and sealed packet",
+            value=theirs / sum(sizes),
+            unit="x",
+            least=least,
+        )

@@ -9,7 +9,11 @@ from sealward.bedside.sources import course as courses
 from sealward.bedside.sources.recording import patients, read
 from sealward.packet.profile import BED_1, ICU_1, Group, OffScaleError
 
-DATA = Path(os.environ.get("SEALWARD_TEST_DATA", "../shared/data"))  # noqa: TID251 - where recordings lie is no setting of the product
+DATA = Path(
+    os.environ.get(  # noqa: TID251 - where recordings lie is no setting of the product
+        "SEALWARD_TEST_DATA", Path(__file__).parents[2] / "shared/data"
+    )
+)
 BIDMC = DATA / "bidmc/numerics_1hz.parquet"
 
 Columns = dict[int, list[int | None]]

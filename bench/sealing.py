@@ -1,140 +1,157 @@
-"""(b) Attribute keys against their arithmetic; P-256 against RSA."""
+"""Attribute keys against their arithmetic, and packets against bare signatures."""
 
-from collections.abc import Iterator
-from functools import partial
+import statistics
+from collections.abc import Callable, Iterator
+from itertools import count
 
-from bench.table import Row, median_us, quotient
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from bench.clocks import often, quotient, turns
+from bench.codec import ALIAS, EPOCH, content_key
+from bench.table import Row
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from sealward.seal import opening, policy
+from sealward.seal import envelope, opening, policy
 from sealward.seal.attributekey import AttributeKey
 from sealward.seal.curve import Hybrid
+from sealward.seal.envelope import Kind
 from sealward.seal.granting import grant, setup
 from sealward.seal.kem import ATTRIBUTE_DST, Kem
 from sealward.seal.sharing import R
 
-SECTION = "b sealing"
-LARGE = R // 3
-MESSAGE = bytes(160)
-SHA256 = hashes.SHA256()
+ROOM = 0.05
+LARGE = R // 3  # a scalar of full length
+PLAINTEXT = bytes(67)  # a minute of four vitals, padded
+KEM = Kem(Hybrid())
+B = KEM.backend
+ALPHA, MPK = setup(KEM, bytes(range(48)))
+MASTER = KEM.master(MPK)
+GATEWAY = ec.generate_private_key(ec.SECP256R1())
+ES256 = ec.ECDSA(hashes.SHA256())
 
 
 def rows() -> Iterator[Row]:
     """Measure sealing."""
-    yield from _attributes()
-    yield from _curves()
+    yield from _wrapping()
+    yield from _unwrapping()
+    yield from _granting()
+    yield from _packets()
 
 
-def _attributes() -> Iterator[Row]:
-    kem = Kem(Hybrid())
-    b = kem.backend
-    alpha, mpk = setup(kem, bytes(range(48)))
-    master = kem.master(mpk)
-    names = [f"attr:{number}" for number in range(10)]
-    tree = policy.parse(" and ".join(names))
-    points = [b.mul(b.g1, LARGE + n) for n in range(3)]
-    twists = [b.mul(b.g2, LARGE + n) for n in range(3)]
+def _names(number: int) -> list[str]:
+    return [f"attr:{each}" for each in range(number)]
 
-    def primitives(g1: int, g2: int, hashed: int) -> None:
-        for number in range(hashed):
-            b.h1(b"%d" % number, ATTRIBUTE_DST)
-        for _ in range(g1):
-            b.mul(b.g1, LARGE)
-        for _ in range(g2):
-            b.mul(b.g2, LARGE)
 
-    def wrap() -> tuple[bytes, bytes]:
-        return Kem(b).encapsulate(master, tree, b"", bytes(32))
+def _primitives(g1: int, hashed: int, g2: int, pairs: int) -> None:
+    """Do so many multiplications and hashes, and one pairing of *pairs*."""
+    for number in range(hashed):
+        B.h1(b"%d" % number, ATTRIBUTE_DST)
+    ps = [B.mul(B.g1, LARGE) for _ in range(g1)]
+    qs = [B.mul(B.g2, LARGE) for _ in range(g2)]
+    if pairs:
+        B.pair(ps[:pairs], qs[:pairs])
 
-    def wrap_parts() -> None:
-        primitives(21, 2, 11)  # 2 a leaf and one for the pairing; a hash a leaf and Bp
-        b.pair(points[:1], twists[:1])
 
-    yield Row(
-        section=SECTION,
-        what="encapsulation, 10 leaves / its primitives",
-        value=quotient(wrap, wrap_parts),
+def _against(what: str, ours: Callable[[], object], parts: Callable[[], object]) -> Row:
+    """Compare *ours* with the arithmetic that it cannot do without."""
+    taken = turns({"ours": ours, "parts": parts}, 25)
+    return Row(
+        what=what,
+        value=quotient(taken["ours"], taken["parts"]),
         unit="x",
         most=1.2,
+        room=ROOM,
+        also={"ms": statistics.median(taken["ours"]) * 1e3},
     )
-    data = grant(kem, alpha, names, bytes(range(48)), person="p", issuance=1)
-    key = opening.load(kem, AttributeKey.decode(data))
-    capsule, _ = kem.encapsulate(master, tree, b"", bytes(32))
 
-    def unwrap() -> bytes:
-        return opening.decapsulate(kem, key, tree, capsule, b"")
 
-    def multi_pairing() -> bytes:
-        return b.pair(points, twists)
+def _wrapping() -> Iterator[Row]:
+    """Two multiplications and a hash a leaf, one more each for all; two in G2."""
+    tree = policy.parse(" and ".join(_names(10)))
+    yield _against(
+        "encapsulation, 10 leaves / its primitives",
+        lambda: Kem(B).encapsulate(MASTER, tree, b"", bytes(32)),
+        lambda: _primitives(21, 11, 2, 1),
+    )
 
-    pairing = median_us(multi_pairing, 8)
-    again = median_us(lambda: kem.encrypt(master, tree, b"", bytes(32)), 8)
-    whole = median_us(unwrap, 8)
+
+def _unwrapping() -> Iterator[Row]:
+    """CCA: the message by pairings, and all of the wrapping again to check it."""
+    tree = policy.parse(" and ".join(_names(10)))
+    data = grant(KEM, ALPHA, _names(10), bytes(range(48)), person="p", issuance=1)
+    key = opening.load(KEM, AttributeKey.decode(data))
+    capsule, _ = KEM.encapsulate(MASTER, tree, b"", bytes(32))
+    points = [B.mul(B.g1, LARGE + number) for number in range(3)]
+    twists = [B.mul(B.g2, LARGE + number) for number in range(3)]
+    taken = turns(
+        {
+            "whole": lambda: opening.decapsulate(KEM, key, tree, capsule, b""),
+            "again": lambda: KEM.encapsulate(MASTER, tree, b"", bytes(32)),
+            "pairing": lambda: B.pair(points, twists),
+        },
+        51,
+    )
+    pairing, again, whole = (
+        statistics.median(taken[name]) for name in ("pairing", "again", "whole")
+    )
+    rest = [a - b for a, b in zip(taken["whole"], taken["again"], strict=True)]
     yield Row(
-        section=SECTION,
-        what="(decapsulation CCA - re-encryption) / one multi-pairing of 3",
-        value=(whole - again) / pairing,
+        what="decapsulation less re-encryption / multi-pairing of 3",
+        value=quotient(rest, taken["pairing"]),
         unit="x",
         most=2.5,
+        room=ROOM,
     )
-    for what, value in (
-        ("encapsulation, 10 leaves", median_us(wrap, 8)),
-        ("decapsulation CCA, 10 leaves", whole),
-        ("one multi-pairing of 3", pairing),
-    ):
-        yield Row(section=SECTION, what=what, value=value / 1000, unit="ms CPU")
-    twenty = [f"attr:{number}" for number in range(20)]
     yield Row(
-        section=SECTION,
-        what="key of 20 attributes / its primitives",
-        value=quotient(
-            lambda: grant(
-                Kem(b), alpha, twenty, bytes(range(48)), person="p", issuance=1
-            ),
-            lambda: primitives(22, 2, 21),
-        ),
-        unit="x",
+        what="decapsulation, 10 leaves, with its check by re-encryption",
+        value=whole * 1e3,
+        unit="ms",
+        also={"ms of re-encryption": again * 1e3, "ms a multi-pairing": pairing * 1e3},
     )
 
 
-def _curves() -> Iterator[Row]:
-    """Compare the signature that a gateway makes and the door verifies."""
-    ours = ec.generate_private_key(ec.SECP256R1())
-    es256 = ec.ECDSA(SHA256)
-    signature = ours.sign(MESSAGE, es256)
-    public = ours.public_key()
-    sign = median_us(lambda: ours.sign(MESSAGE, es256), 100)
-    verify = median_us(lambda: public.verify(signature, MESSAGE, es256), 100)
-    make = median_us(lambda: ec.generate_private_key(ec.SECP256R1()), 50)
-    yield Row(section=SECTION, what="P-256 sign", value=sign, unit="us CPU")
-    yield Row(section=SECTION, what="P-256 verify", value=verify, unit="us CPU")
-    yield Row(section=SECTION, what="P-256 key", value=make, unit="us CPU")
-    yield Row(section=SECTION, what="P-256 signature", value=64, unit="B")
-    yield Row(section=SECTION, what="P-256 public key", value=_size(public), unit="B")
-    pss = padding.PSS(padding.MGF1(SHA256), padding.PSS.DIGEST_LENGTH)
-    for bits in (2048, 3072):
-        rival = rsa.generate_private_key(65537, bits)
-        other = rival.public_key()
-        theirs = rival.sign(MESSAGE, pss, SHA256)
-        signing = median_us(partial(rival.sign, MESSAGE, pss, SHA256), 50)
-        judging = median_us(partial(other.verify, theirs, MESSAGE, pss, SHA256), 50)
-        making = median_us(partial(rsa.generate_private_key, 65537, bits), 1, 5)
-        for what, value, unit in (
-            ("sign / P-256 sign", signing / sign, "x"),
-            ("verify / P-256 verify", judging / verify, "x"),
-            ("key / P-256 key", making / make, "x"),
-            ("signature", float(len(theirs)), "B"),
-            ("public key", float(_size(other)), "B"),
-        ):
-            yield Row(
-                section=SECTION, what=f"RSA-{bits} {what}", value=value, unit=unit
-            )
+def _granting() -> Iterator[Row]:
+    held = _names(20)
+    yield _against(
+        "key of 20 attributes / its primitives",
+        lambda: grant(Kem(B), ALPHA, held, bytes(range(48)), person="p", issuance=1),
+        lambda: _primitives(22, 21, 2, 0),
+    )
 
 
-def _size(public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> int:
-    return len(
-        public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+def _packets() -> Iterator[Row]:
+    """Sealing a pack beside a bare signature, the door's check beside a bare verify."""
+    content = content_key(GATEWAY)
+    numbers = count()
+    deterministic = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    packet = envelope.seal_packet(
+        GATEWAY, ALIAS, b"kidd", Kind.VITALS, 700, 5220, EPOCH, bytes(83)
+    )
+    public, signature = GATEWAY.public_key(), GATEWAY.sign(packet, ES256)
+    acts: dict[str, Callable[[], object]] = {
+        "seal": lambda: content.seal(
+            Kind.VITALS, next(numbers), 5220, PLAINTEXT, signing_key=GATEWAY
+        ),
+        "sign": lambda: GATEWAY.sign(packet, deterministic),
+        "check": lambda: envelope.verify(envelope.read(packet), ALIAS, public),
+        "verify": lambda: public.verify(signature, packet, ES256),
+        "read": lambda: envelope.read(packet),
+    }
+    times = 200
+    taken = turns({name: often(act, times) for name, act in acts.items()}, 15)
+    us = {name: statistics.median(found) / times * 1e6 for name, found in taken.items()}
+    yield Row(
+        what="a pack sealed and signed / a bare deterministic signature",
+        value=quotient(taken["seal"], taken["sign"]),
+        unit="x",
+        most=2,
+        room=ROOM,
+        also={"us": us["seal"]},
+    )
+    yield Row(
+        what="a packet read and verified / a bare P-256 verify",
+        value=quotient(taken["check"], taken["verify"]),
+        unit="x",
+        most=1.2,
+        room=ROOM,
+        also={"us": us["check"], "us to read": us["read"]},
     )

@@ -1,69 +1,79 @@
-"""Collect what was measured: a row each, with its target if it has one."""
+"""One table of everything measured: a row a figure, with its target if it has one."""
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure. *target* is what it must reach: an upper or a lower bound."""
+    """One figure: at *most* or at *least* so much is its target.
 
-    section: str
+    *room* is the share by which a noisy machine may miss the target before the run
+    fails; sizes have none. *also* are further figures of the same thing, by unit.
+    """
+
     what: str
     value: float
     unit: str
     most: float | None = None
     least: float | None = None
+    room: float = 0.0
+    also: Mapping[str, float] = field(default_factory=dict)
+
+    def within(self, room: float = 0.0) -> bool:
+        """Say whether the target, widened by the share *room*, was reached."""
+        above = self.most is not None and self.value > self.most * (1 + room)
+        below = self.least is not None and self.value < self.least * (1 - room)
+        return not above and not below
 
     @property
-    def reached(self) -> bool | None:
-        """Whether the target was reached; None where there is none."""
+    def failed(self) -> bool:
+        """Whether the target was missed by more than noise."""
+        return not self.within(self.room)
+
+    @property
+    def target(self) -> str:
+        """The target in words, empty if there is none."""
         if self.most is not None:
-            return self.value <= self.most
-        if self.least is not None:
-            return self.value >= self.least
-        return None
+            return f"at most {self.most:g}"
+        return f"at least {self.least:g}" if self.least is not None else ""
 
-    def line(self) -> str:
-        """Return the row as a line of the table."""
-        value = f"{self.value:,.3f}" if self.value < 10 else f"{self.value:,.1f}"
-        aim = ""
-        if self.most is not None:
-            aim = f"<= {self.most:g}"
-        if self.least is not None:
-            aim = f">= {self.least:g}"
-        verdict = {None: "", True: "reached", False: "MISSED"}[self.reached]
-        what = f"{self.section:<10} {self.what:<66}"
-        return f"{what} {value:>12} {self.unit:<14} {aim:>10} {verdict}"
+    @property
+    def verdict(self) -> str:
+        """Whether the target was reached, in a word; empty if there is none."""
+        if not self.target:
+            return ""
+        return "reached" if self.within() else "missed"
 
-
-def cpu(act: Callable[[], object]) -> float:
-    """Return the CPU seconds of this process that *act* takes."""
-    begin = time.process_time()
-    act()
-    return time.process_time() - begin
+    @property
+    def figure(self) -> str:
+        """The figures with their units."""
+        all_ = {self.unit: self.value} | dict(self.also)
+        return "; ".join(f"{shown(value)} {unit}" for unit, value in all_.items())
 
 
-def median_us(act: Callable[[], object], times: int, rounds: int = 7) -> float:
-    """Return the median over *rounds* of the mean CPU µs of *times* runs of *act*."""
-
-    def often() -> None:
-        for _ in range(times):
-            act()
-
-    return statistics.median(cpu(often) for _ in range(rounds)) / times * 1e6
-
-
-def quotient(
-    ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 9
-) -> float:
-    """Return how many times the CPU of *theirs* *ours* takes; they take turns."""
-    return statistics.median(cpu(ours) / cpu(theirs) for _ in range(rounds))
+def shown(value: float) -> str:
+    """Return *value* with as many digits as it deserves."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    for least, digits in ((100, 0), (10, 1), (1, 2)):
+        if abs(value) >= least:
+            return f"{value:,.{digits}f}"
+    return f"{value:.3f}"
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which *share* of *values* lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def head(section: str) -> None:
+    """Print *section*'s head."""
+    print(f"--- {section} ---", flush=True)
+
+
+def show(row: Row) -> None:
+    """Print *row* as a line of the table."""
+    aim = f"  [{row.target}: {row.verdict}]" if row.target else ""
+    print(f"{row.what:<60} {row.figure}{aim}", flush=True)
+
+
+def note(text: str) -> None:
+    """Print *text* beside the table."""
+    print(text, file=sys.stderr, flush=True)

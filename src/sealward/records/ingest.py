@@ -1,14 +1,15 @@
 """Store admitted packets exactly once: intake's hot path.
 
 Rows are packed here in PostgreSQL's binary COPY format, so that a batch is one write
-into a staging table and one INSERT (at 1000 packets 9 to 15 µs a packet, client and
-server, where an INSERT a packet is some 500).
+straight into the table (at 1000 packets 6.5 µs a packet, client and server, where an
+INSERT a packet is some 500). Only a batch of which some is there already goes through
+a staging table and an INSERT that tells which (10 µs more).
 """
 
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import LiteralString, TypeAlias
 
 import psycopg
 
@@ -41,8 +42,13 @@ _STAGES = """
     create temp table if not exists key_stage (
       cred int8, day date, kid bytea, rid bytea, seq int8, made_at timestamptz,
       body bytea) on commit delete rows"""
-_COPY = "copy pg_temp.stage from stdin (format binary)"
-_COPY_KEYS = "copy pg_temp.key_stage from stdin (format binary)"
+_COPY = """
+    copy store.packet (cred, seq, day, kind, t0, body) from stdin (format binary)"""
+_COPY_KEYS = """
+    copy store.key_record (cred, day, kid, rid, seq, made_at, body)
+    from stdin (format binary)"""
+_STAGE = "copy pg_temp.stage from stdin (format binary)"
+_STAGE_KEYS = "copy pg_temp.key_stage from stdin (format binary)"
 _STORE = """
     insert into store.packet (cred, seq, day, kind, t0, body)
     select * from pg_temp.stage on conflict do nothing"""
@@ -152,9 +158,9 @@ class Writer:
     def write(self, rows: Sequence[bytes], keys: Sequence[bytes] = ()) -> set[Number]:
         """Store a batch, durably; return the numbers that had been stored before.
 
-        All or nothing. The empty set is the usual answer, and the fast one: counts
-        are compared, and only where they differ is the batch done again to learn
-        which packets were there.
+        All or nothing. The empty set is the usual answer, and the fast one: only
+        where the tables' keys refuse the batch is it done again, to learn which
+        packets were there.
 
         Raises:
             TakenError: a number or kid is taken by other bytes; nothing is stored.
@@ -223,21 +229,21 @@ class Writer:
 
     def _store(self, rows: Sequence[bytes], keys: Sequence[bytes]) -> bool:
         """Store the batch if all of it is new; else store nothing and say False."""
-        with self._connection.transaction() as transaction:
-            self._stage(rows, keys)
-            stored = self._connection.execute(_STORE).rowcount
-            made = self._connection.execute(_STORE_KEYS).rowcount if keys else 0
-            if stored == len(rows) and made == len(keys):
-                return True
-            raise psycopg.Rollback(transaction)
-        return False
+        try:
+            with self._connection.transaction():
+                self._copy(rows, _COPY)
+                self._copy(keys, _COPY_KEYS)
+        except psycopg.errors.UniqueViolation:
+            return False
+        return True
 
     def _store_and_tell(
         self, rows: Sequence[bytes], keys: Sequence[bytes]
     ) -> set[Number]:
         """Store what is new of the batch and return what was there."""
         with self._connection.transaction():
-            self._stage(rows, keys)
+            self._copy(rows, _STAGE)  # the tables empty themselves
+            self._copy(keys, _STAGE_KEYS)
             stored = set(
                 self._connection.execute(
                     _STORE + " returning cred, seq, day - '1970-01-01'"
@@ -248,14 +254,11 @@ class Writer:
                 raise TakenError(taken)
         return {number(packed) for packed in rows} - stored
 
-    def _stage(self, rows: Sequence[bytes], keys: Sequence[bytes]) -> None:
-        """Copy the batch into the staging tables, which empty themselves."""
-        with self._connection.cursor() as cursor:
-            with cursor.copy(_COPY) as copy:
+    def _copy(self, rows: Sequence[bytes], statement: LiteralString) -> None:
+        """Copy *rows*, if there are any."""
+        if rows:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
                 copy.write(b"".join((_HEADER, *rows, _TRAILER)))
-            if keys:
-                with cursor.copy(_COPY_KEYS) as copy:
-                    copy.write(b"".join((_HEADER, *keys, _TRAILER)))
 
 
 def digest(connection: Connection, cred: int, seq: int, epoch: int) -> bytes | None:
