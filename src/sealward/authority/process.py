@@ -10,11 +10,11 @@ import resource
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sealward import clock
 from sealward.authority.holder import Holder, Order
 from sealward.config import Authority
+from sealward.custody import asked
 from sealward.errors import RefusalError
 from sealward.records import audit, people
 from sealward.records.session import Session
@@ -54,8 +54,12 @@ class Grants:
     def _grant(self, args: Mapping[str, Any]) -> bytes:
         """Grant the person in *args* a key for the days asked, if all is in order."""
         now = self._now()
-        person, at = UUID(str(args["person"])), int(args["at"])
-        first, last = int(args["first"]), int(args["last"])
+        try:
+            person, at = asked.uuid(args, "person"), asked.number(args, "at")
+            first, last = asked.number(args, "first"), asked.number(args, "last")
+            signature = asked.blob(args, "signature")
+        except (KeyError, ValueError) as error:
+            raise PersonError("the request lacks something") from error
         row = self._session.run(lambda conn: people.attributes_of(conn, person))
         if row is None:
             raise PersonError("this person has not been given any attributes")
@@ -67,10 +71,10 @@ class Grants:
             registrar=row.registrar,
             signature=row.signature,
         )
-        asked = cbor.encode(["sealward/1 key", str(person), first, last, at])
+        words = cbor.encode(["sealward/1 key", str(person), first, last, at])
         if abs(now.timestamp() - at / 1000) > FRESH.total_seconds():
             raise PersonError("the request is not of this moment")
-        signing.verify(signing.from_spki(order.spki), asked, bytes(args["signature"]))
+        signing.verify(signing.from_spki(order.spki), words, signature)
         self._holder.check(order)
         days = self._holder.days(order, first, last, now)
         detail = {"number": order.number, "first": days[0], "last": days[-1]}

@@ -7,14 +7,14 @@ transaction that acts. The socket itself is for this host's processes alone.
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sealward.custody import certificates, grants, names
+from sealward.custody import asked, certificates, grants, names
 from sealward.custody.admission import serial_of
 from sealward.custody.consent import Consent, compile_policies
 from sealward.custody.credentials import (
@@ -30,6 +30,7 @@ from sealward.records import audit, beds, people, registry, vault
 from sealward.records.database import Connection
 from sealward.records.session import Session
 from sealward.seal import cbor, grantorder, policy, signing
+from sealward.wire.telemetry import PARTITIONS
 
 Args = Mapping[str, Any]
 FRESH = timedelta(seconds=120)  # for which a request's own time may differ from ours
@@ -118,8 +119,8 @@ class Desk:
 
     def _add_patient(self, args: Args) -> Args:
         """Make a patient: a UID, a display pseudonym and an erase salt."""
-        purposes, studies = tuple(args["purposes"]), tuple(args["studies"])
-        ward = str(args["ward"])
+        purposes, studies = asked.texts(args, "purposes"), asked.texts(args, "studies")
+        ward = asked.text(args, "ward")
         consent = Consent(ward=ward, care="x", purposes=purposes, studies=studies)
         compile_policies(consent)  # refused here, not in each slip to come
         patient = uuid4()
@@ -140,7 +141,8 @@ class Desk:
 
     def _attach(self, args: Args) -> Args:
         """Bind a bed of a gateway to a patient; the gateway is enrolled if new."""
-        spki, slot, uid = bytes(args["idevid"]), int(args["slot"]), str(args["uid"])
+        spki, uid = asked.blob(args, "idevid"), asked.text(args, "uid")
+        slot = asked.number(args, "slot", asked.SHORT)
         self._signed(spki, args, "sealward/1 attach", spki, slot, uid)
         digest = sha256(spki).digest()
         now = self._now()
@@ -185,8 +187,9 @@ class Desk:
 
     def _issue(self, args: Args) -> Args:
         """Certify a fresh key under a fresh alias, and give all that goes with it."""
-        spki, slot, request = args["idevid"], int(args["slot"]), args["request"]
-        digest, at = sha256(request).digest(), int(args["at"])
+        spki, request = asked.blob(args, "idevid"), asked.blob(args, "request")
+        slot = asked.number(args, "slot", asked.SHORT)
+        digest, at = sha256(request).digest(), asked.number(args, "at")
         self._fresh(at)
         self._signed(spki, args, "sealward/1 credential", digest, slot, at)
         now = self._now()
@@ -226,7 +229,8 @@ class Desk:
 
     def _slip(self, args: Args) -> Args:
         """Give a gateway the slip and day salts of an alias of its own anew."""
-        spki, alias, at = args["idevid"], str(args["alias"]), int(args["at"])
+        spki, alias = asked.blob(args, "idevid"), asked.text(args, "alias")
+        at = asked.number(args, "at")
         self._fresh(at)
         self._signed(spki, args, "sealward/1 slip", alias, at)
         now = self._now()
@@ -251,17 +255,15 @@ class Desk:
 
     def _revoke(self, args: Args) -> Args:
         """End a credential; the broker's connection is closed by whoever listens."""
-        alias, actor = str(args["alias"]), str(args["actor"])
+        alias, actor = asked.text(args, "alias"), asked.text(args, "actor")
         if not self._session.run(lambda conn: registry.revoke(conn, alias, actor)):
             raise UnknownAliasError("no such credential, or ended before")
         return {}
 
     def _certify(self, args: Args) -> Args:
         """Certify intake's receipt keys, one a partition, for today and tomorrow."""
-        keys = {int(number): bytes(spki) for number, spki in args["keys"].items()}
-        for number, spki in keys.items():
-            if not 0 <= number < 8:  # noqa: PLR2004 - the stream's partitions
-                raise RequestedError("partitions are 0 to 7")
+        keys = asked.blobs(args, "keys", PARTITIONS - 1)
+        for spki in keys.values():
             signing.from_spki(spki)
         self._slips.receipt_key(keys)
         self._session.run(
@@ -275,7 +277,7 @@ class Desk:
 
     def _add_person(self, args: Args) -> Args:
         """Make a person, without any attribute."""
-        person, subject = uuid4(), str(args["subject"])
+        person, subject = uuid4(), asked.text(args, "subject")
 
         def act(conn: Connection) -> None:
             people.add_person(conn, person, subject, subject)
@@ -286,14 +288,15 @@ class Desk:
 
     def _attributes(self, args: Args) -> Args:
         """Record what a registrar has signed of a person."""
-        person, number = UUID(str(args["person"])), int(args["number"])
-        attributes: Sequence[str] = tuple(map(str, args["attributes"]))
-        spki, registrar = bytes(args["spki"]), bytes(args["registrar"])
+        person = asked.uuid(args, "person")
+        number = asked.number(args, "number", asked.INTEGER)
+        attributes = asked.texts(args, "attributes")
+        spki, registrar = asked.blob(args, "spki"), asked.blob(args, "registrar")
         grants.check(attributes)
         key = self._registrars.get(registrar)
         if key is None:
             raise RequestedError("no registrar of that key is known here")
-        signature = bytes(args["signature"])
+        signature = asked.blob(args, "signature")
         grantorder.verify(key, str(person), attributes, spki, number, signature)
 
         def act(conn: Connection) -> None:
@@ -309,8 +312,9 @@ class Desk:
 
     def _salts(self, args: Args) -> Args:
         """Hand a person the day salts of a patient whose policy he satisfies."""
-        person, patient = UUID(str(args["person"])), UUID(str(args["patient"]))
-        first, last, at = int(args["first"]), int(args["last"]), int(args["at"])
+        person, patient = asked.uuid(args, "person"), asked.uuid(args, "patient")
+        first, last = asked.number(args, "first"), asked.number(args, "last")
+        at = asked.number(args, "at")
         self._fresh(at)
         now = self._now()
         today = epoch_of(now)
@@ -369,5 +373,7 @@ class Desk:
     def _signed(spki: bytes, args: Args, *words: object) -> None:
         """Refuse a request that *spki*'s key did not sign, word by word."""
         signing.verify(
-            signing.from_spki(spki), cbor.encode(list(words)), bytes(args["signature"])
+            signing.from_spki(spki),
+            cbor.encode(list(words)),
+            asked.blob(args, "signature"),
         )
