@@ -161,6 +161,9 @@ def test_no_text_of_an_outsider_is_a_query(
         asked = {"idevid": keeper.spki, "slot": 1, "uid": text}
         asked["signature"] = signing.sign(keeper.idevid, words)
         assert desks.word("gateway.attach", asked) == "uid"
+    for text in ("icu) or (role:nurse", "icu or role:nurse", "icu)) or svc:x or ((a:b"):
+        care = {"ward": text, "purposes": ["care"], "studies": []}
+        assert desks.word("patient.add", care) == "policy"
     assert sorted(map(str, site.rows(tables))) == before
     assert site.rows("select * from audit.first_break()") == []
 

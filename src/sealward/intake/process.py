@@ -7,26 +7,25 @@ stored. PostgreSQL away: nothing is pulled, the stream buffers, spools hold.
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from threading import Event
 
 from sealward import clock
 from sealward.config import Broker, Custody, Intake
 from sealward.custody.credentials import UnknownAliasError
 from sealward.errors import RefusalError, UnavailableError
-from sealward.intake.door import DAY, Admitted, Door, ReplayedError
+from sealward.intake.door import DAY, Admitted, Door, ReplayedError, Sender
 from sealward.intake.marks import Mark
+from sealward.intake.pull import Owed, Sorted
 from sealward.intake.receipts import Receipts
+from sealward.intake.refused import Refused
 from sealward.intake.store import Storeroom, key_packed, number
 from sealward.metrics import Metrics
 from sealward.records import registry
 from sealward.records.database import ConflictingError, Connection, connect
-from sealward.records.ingest import Number, UnpartitionedError
+from sealward.records.ingest import UnpartitionedError
 from sealward.seal import envelope
 from sealward.seal.envelope import NAMES, Kind
 from sealward.wire import bus, desk, live, topics
@@ -45,8 +44,6 @@ HALF_WINDOW = 10  # packets; a gateway has 20 unreceipted ones under way
 TIDY = 5.0  # seconds between flushes of marks and of refusals
 SINCE = 3  # days back for which marks are counted at the start
 
-Owed = tuple[str, int]  # alias, epoch: who is to get a receipt
-
 
 class RefusedRowError(RefusalError):
     """The database itself would not take the packet's row."""
@@ -58,17 +55,6 @@ class UndayedError(RefusalError):
     """The day has no partition yet; it will have one, so the sender tries again."""
 
     reason = "undayed"
-
-
-@dataclass(slots=True)
-class Sorted:
-    """What the door made of one pull."""
-
-    admitted: list[Admitted] = field(default_factory=list)
-    theirs: dict[Number, Delivery] = field(default_factory=dict)
-    repeated: list[Delivery] = field(default_factory=list)
-    refused: list[tuple[Delivery, RefusalError]] = field(default_factory=list)
-    owed: set[Owed] = field(default_factory=set)
 
 
 class Process:
@@ -91,8 +77,7 @@ class Process:
         self._now = now
         self._door = Door()
         self._store = Storeroom(database)
-        self._refused: dict[tuple[int, str], tuple[int, bytes]] = {}
-        self._told: Counter[Owed] = Counter()
+        self._refused = Refused(metrics)
         self._receipted: dict[Owed, tuple[int, int]] = {}
         self._owed: set[Owed] = set()
         self._ended = Event()
@@ -191,7 +176,10 @@ class Process:
                 await live.publish(
                     self._bus, topics.Alias(each.sender.alias), each.body
                 )
-        for delivery in (*sorted_.theirs.values(), *sorted_.repeated):
+        for delivery in sorted_.theirs.values():
+            await delivery.ack()
+        for delivery in sorted_.repeated:
+            self._count(delivery, ReplayedError.reason)
             await delivery.ack()
         for delivery, error in sorted_.refused:
             await self._refuse(delivery, error, now)
@@ -207,13 +195,13 @@ class Process:
                 if admitted.packet.kind == Kind.KEY:
                     key_packed(admitted, now)  # its form is checked before its storing
             except ReplayedError:
-                self._repeat(delivery, result)
+                result.repeat(delivery)
             except RefusalError as error:
                 result.refused.append((delivery, error))
             else:
                 name = number(admitted)
-                if name in result.theirs:  # twice in one pull: the key decides
-                    result.repeated.append(delivery)
+                if name in result.theirs:
+                    result.twice(name, delivery)
                     continue
                 result.admitted.append(admitted)
                 result.theirs[name] = delivery
@@ -233,13 +221,6 @@ class Process:
             self._learn()
             return self._door.admit(*packet)
 
-    def _repeat(self, delivery: Delivery, result: Sorted) -> None:
-        """Owe a receipt for a packet that was stored before."""
-        result.repeated.append(delivery)
-        self._metrics.add("packets_refused", reason=ReplayedError.reason)
-        packet = envelope.read(delivery.body)
-        result.owed.add((delivery.alias, packet.epoch))
-
     def _keep(self, sorted_: Sorted, now: int) -> list[Admitted]:
         """Store what was admitted, mark it, and return what is new of it."""
         outcome = self._store.store(sorted_.admitted, now)
@@ -254,7 +235,7 @@ class Process:
             mark.stored(each.packet.seq, each.body)
             sorted_.owed.add((each.sender.alias, each.packet.epoch))
             if name in outcome.existing:
-                self._metrics.add("packets_refused", reason=ReplayedError.reason)
+                sorted_.repeated.append(sorted_.theirs.pop(name))
             else:
                 fresh.append(each)
                 self._metrics.add("packets_stored", kind=NAMES[each.packet.kind])
@@ -264,11 +245,7 @@ class Process:
 
     async def _refuse(self, delivery: Delivery, error: RefusalError, now: int) -> None:
         """Count a refused packet and, where the sender is known, tell it."""
-        self._metrics.add("packets_refused", reason=error.reason)
-        sender = self._door.sender(delivery.alias)
-        key = (sender.cred if sender else 0, error.reason)
-        count, digest = self._refused.get(key, (0, sha256(delivery.body).digest()))
-        self._refused[key] = (count + 1, digest)
+        sender = self._count(delivery, error.reason)
         if sender is None:
             return
         try:
@@ -279,6 +256,12 @@ class Process:
             sender.alias, packet.epoch, packet.seq, error, now
         )
         await self._say(sender.alias, word)
+
+    def _count(self, delivery: Delivery, reason: str) -> Sender | None:
+        """Count that *delivery* was refused for *reason*; return whose it is."""
+        sender = self._door.sender(delivery.alias)
+        self._refused.add(sender.cred if sender else 0, reason, delivery.body)
+        return sender
 
     # --- receipts ----------------------------------------------------------------
 
@@ -333,7 +316,7 @@ class Process:
 
     async def flush(self) -> None:
         """Write what is only in memory to the database, if it answers."""
-        refused, self._refused = self._refused, {}
+        refused = self._refused.take()
         marks = {
             (sender.cred, epoch): (mark.upto, mark.digest)
             for sender in self._door.senders()
@@ -345,9 +328,7 @@ class Process:
                 await asyncio.to_thread(self._store.refused, self._ms() // DAY, refused)
             await asyncio.to_thread(self._store.receipts, marks)
         except UnavailableError:
-            for key, (count, digest) in refused.items():
-                more, _ = self._refused.get(key, (0, digest))
-                self._refused[key] = (count + more, digest)
+            self._refused.put_back(refused)
 
     async def close(self) -> None:
         """Flush, write the counters and close the connection."""
