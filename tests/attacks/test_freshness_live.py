@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import cbor2
 import pytest
-from tests.support.device import enrolled, run
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.device import enrolled, forged, run
 from tests.support.hostile import (
+    KID,
     Line,
     Says,
     Told,
@@ -18,7 +21,10 @@ from tests.support.hostile import (
 from tests.support.site import Ward, until, ward
 
 from sealward.bedside.credential import Credential
+from sealward.seal.envelope import LIMITS, NAMES, Kind
 from sealward.seal.receipt import Code, Receipt
+
+AHEAD = 60  # slots, ten minutes
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,110 @@ def device(site: Ward, tmp_path: Path) -> Credential:
 def other(site: Ward, tmp_path: Path) -> Credential:
     """Return another gateway's credential."""
     return enrolled(site, tmp_path / "other")
+
+
+def hostile(
+    device: Credential, other: Credential
+) -> dict[str, list[tuple[str, bytes]]]:
+    """Return hostile packets on *device*'s topic: by word, each with its level."""
+    good = Says(device=device, seq=900).packet()
+    items = list(cbor2.loads(good).value)
+    stranger = ec.generate_private_key(ec.SECP256R1())
+
+    def cose(*changed: object) -> bytes:
+        return cbor2.dumps(cbor2.CBORTag(18, list(changed)))
+
+    vitals = {
+        "forged": [
+            forged(good),
+            Says(device=device, seq=901, key=stranger).packet(),
+            Says(device=device, seq=902, alias=other.alias).packet(),
+            Says(device=other, seq=903).packet(),
+            Says(device=other, seq=904, alias=device.alias).packet(),
+        ],
+        "unsigned": [
+            cose(*items[:3], b""),
+            cbor2.dumps(cbor2.CBORTag(16, [items[0], {}, items[2]])),
+            cbor2.dumps([*items[:3], items[3]]),
+        ],
+        "algorithm": [
+            cose(cbor2.dumps({1: number, 4: KID}), *items[1:])
+            for number in (-8, -35, 5, 0)
+        ],
+        "malformed": [
+            b"",
+            b"\xff" * 100,
+            good[:-1],
+            cose(items[0], {1: 2}, *items[2:]),
+            b"\xd2\x84\x5b" + b"\xff" * 8,
+            b"\xd2\x84" + b"\x81" * 5000,
+        ],
+        "trailing": [good + b"\0", good + good],
+        "oversize": [
+            Says(device=device, seq=905, body=bytes(LIMITS[Kind.VITALS])).packet(),
+            bytes(63 * 1024),
+        ],
+        "early": [Says(device=device, seq=906, slots=12 + AHEAD).packet()],
+        "epoch": [
+            Says(device=device, seq=907, days=-1).packet(),
+            Says(device=device, seq=908, days=2).packet(),
+            Says(device=device, seq=909, days=-20_000).packet(),
+        ],
+        "far": [Says(device=device, seq=1 << 20).packet()],
+        "misplaced": [Says(device=device, seq=910, kind=Kind.WAVE).packet()],
+    }
+    found = {
+        word: [("vitals", packet) for packet in packets]
+        for word, packets in vitals.items()
+    }
+    found["malformed"] += [
+        ("key", Says(device=device, seq=911, kind=Kind.KEY).packet()),
+        ("nokind", b"x"),
+    ]
+    found["misplaced"] += [("alarm", good), ("nokind", good)]
+    for kind in (Kind.WAVE, Kind.EVENT, Kind.KEY, Kind.SEAL):
+        large = Says(device=device, seq=912, kind=kind, body=bytes(LIMITS[kind]))
+        found["oversize"].append((NAMES[kind], large.packet()))
+    return found
+
+
+def test_each_hostile_packet_has_its_word_and_nothing_good_is_lost(
+    site: Ward, device: Credential, other: Credential
+) -> None:
+    """Forty hostile packets between honest ones: rows, counts, and only those stored.
+
+    What the sender's own key has not signed names no packet of his in a refusal.
+    """
+    acts = hostile(device, other)
+    before = {word: counted(site, word) for word in acts}
+    sent = {word: len(packets) for word, packets in acts.items()}
+    honest = [Says(device=device, seq=seq).packet() for seq in range(len(acts) + 1)]
+
+    def all_counted() -> bool:
+        return all(counted(site, word) == before[word] + sent[word] for word in sent)
+
+    async def attack() -> Told:
+        async with Line(site, device) as line:
+            for word, good in zip(acts, honest, strict=False):
+                line.say([good])
+                for level, packet in acts[word]:
+                    line.say([packet], level)
+            line.say(honest[-1:])
+            await line.until(lambda: stored(site, device) == digests(honest))
+            await line.until(all_counted)
+            return line.refusals()
+
+    assert run(attack()) == {
+        (Code.TIME, 906),
+        *((Code.EPOCH, seq) for seq in (907, 908, 909)),
+        (Code.TIME, 1 << 20),
+        (Code.MALFORMED, 911),
+    }
+    flush(site)
+    assert refused(site, device) == sent
+    assert stored(site, device) == digests(honest)
+    assert stored(site, other) == {}
+    assert site.rows("select * from audit.first_break()") == []
 
 
 def test_a_replayed_day_is_stored_once(site: Ward, device: Credential) -> None:

@@ -244,14 +244,20 @@ class Process:
         return fresh
 
     async def _refuse(self, delivery: Delivery, error: RefusalError, now: int) -> None:
-        """Count a refused packet and, where the sender is known, tell it."""
+        """Count a refused packet and, where the sender's key signed it, tell him.
+
+        A gateway holds back what was refused for good, so what anybody could have
+        put under its alias, or on another of its topics, must name no packet of his.
+        """
         sender = self._count(delivery, error.reason)
         if sender is None:
             return
         try:
             packet = envelope.read(delivery.body)
+            envelope.place(packet, delivery.kind_name)
+            envelope.verify(packet, sender.alias, sender.public)
         except RefusalError:
-            return  # nothing in it can be named to its sender
+            return
         word = self._receipts.refusal(
             sender.alias, packet.epoch, packet.seq, error, now
         )

@@ -16,15 +16,14 @@ from sealward.seal.receipt import Code, Receipt, Refusal
 from sealward.wire.telemetry import PARTITIONS, partition
 from sealward.wire.topics import Alias
 
-# What a gateway makes of a refusal; a word that is not here is 1, malformed.
+# What a gateway makes of a refusal; a word that is not here is 1, malformed. It is
+# told of what its own key signed alone, so never of a signature or of a size.
 CODES = {
     "expired": Code.EXPIRED,
     "epoch": Code.EPOCH,
     "early": Code.TIME,
     "far": Code.TIME,
     "undayed": Code.TIME,
-    "forged": Code.SIGNATURE,
-    "oversize": Code.SIZE,
     "revoked": Code.CLOSED,
     "conflicting": Code.CONFLICT,
 }
