@@ -1,5 +1,6 @@
 """Through the real broker: each hostile packet has its word, its row and its count."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,3 +200,45 @@ def test_other_bytes_under_a_number_are_a_conflict(
     flush(site)
     assert refused(site, device) == {"conflicting": 1}
     assert stored(site, device) == digests(more)
+
+
+def test_who_is_over_or_gone_is_refused_on_a_connection_that_is_open(
+    site: Ward, device: Credential, other: Credential, tmp_path: Path
+) -> None:
+    """The door keeps the days by itself, and an alias that nobody has is nobody's."""
+    gone = enrolled(site, tmp_path / "gone")
+    cred = site.rows(
+        "select cred from registry.credential where alias = %s", gone.alias
+    )
+
+    async def send() -> None:
+        async with (
+            Line(site, device) as line,
+            Line(site, gone) as ghost,
+            Line(site, other) as neighbour,
+        ):
+            line.say([Says(device=device, seq=0).packet()])
+            await line.until(lambda: 0 in stored(site, device))
+            site.rows(
+                "update registry.credential set valid = tstzrange(lower(valid),"
+                " now() - interval '1 second') where alias = %s",
+                device.alias,
+            )
+            for table in ("registry.broker_session", "registry.credential"):
+                site.rows(f"delete from {table} where cred = %s", cred[0][0])  # noqa: S608 - two names of ours
+            await asyncio.sleep(0.6)  # until intake has heard of it
+            line.say([Says(device=device, seq=1).packet()])
+            ghost.say([Says(device=gone, seq=0).packet()])
+            neighbour.say([Says(device=other, seq=0).packet()])
+            await line.until(lambda: line.refusals() == {(Code.EXPIRED, 1)})
+            await line.until(lambda: counted(site, "unknown") == 1)
+            await line.until(lambda: 0 in stored(site, other))
+            assert ghost.told() == []
+
+    run(send())
+    flush(site)
+    assert refused(site, device) == {"expired": 1}
+    assert refused(site, None) == {"unknown": 1}
+    assert set(stored(site, device)) == {0}
+    kept = "select count(*) from store.packet where cred = %s or cred = 0"
+    assert site.rows(kept, cred[0][0]) == [(0,)]

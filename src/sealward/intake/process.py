@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 
 from sealward import clock
@@ -42,6 +42,7 @@ PAUSE = 0.5  # seconds before PostgreSQL or the broker is tried again
 RECEIPT_MS = 1000  # between two receipts of one alias
 HALF_WINDOW = 10  # packets; a gateway has 20 unreceipted ones under way
 TIDY = 5.0  # seconds between flushes of marks and of refusals
+OVER = timedelta(days=2)  # for which a credential that is over is refused as such
 SINCE = 3  # days back for which marks are counted at the start
 
 
@@ -117,7 +118,7 @@ class Process:
                 return
 
     def _learn(self) -> None:
-        self._door.learn(self._store.credentials())
+        self._door.learn(self._store.credentials(self._now() - OVER))
 
     def _count_marks(self) -> None:
         """Rebuild the marks from what is stored, exactly."""
@@ -144,7 +145,8 @@ class Process:
         due = 0.0
         while not self._ended.is_set():
             if time.monotonic() >= due:
-                self._door.learn(registry.credentials_live(connection))
+                since = self._now() - OVER
+                self._door.learn(registry.credentials_live(connection, since))
                 due = time.monotonic() + RELOAD
             for _ in registry.notifications(connection, NOTICE):
                 due = 0.0

@@ -4,6 +4,7 @@ Synchronous, for a thread of its own; the connection is remade when it breaks.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from threading import Lock
 
 from sealward.intake.door import DAY, SLOT, Admitted
@@ -75,10 +76,10 @@ class Storeroom:
         with self._lock:
             return self._open()[1].write_halving(rows, keys)
 
-    def credentials(self) -> list[registry.Credential]:
-        """Return every credential that is not over."""
+    def credentials(self, at: datetime) -> list[registry.Credential]:
+        """Return every credential that was not over *at* that instant."""
         with self._lock:
-            return registry.credentials_live(self._open()[0])
+            return registry.credentials_live(self._open()[0], at)
 
     def marks(self, since: int) -> dict[tuple[int, int], int]:
         """Return the marks of all that was stored from epoch *since* on."""
