@@ -11,16 +11,17 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.site import Ward
 
-from sealward import clock
+from sealward import clock, files
 from sealward.authority.holder import Holder
 from sealward.authority.process import Grants
+from sealward.bedside.credential import Credential, Keeper
 from sealward.custody.credentials import epoch_of, midnight
 from sealward.custody.desk import Desk
 from sealward.custody.slips import Slips
 from sealward.errors import RefusalError
 from sealward.records.session import Session, as_role
 from sealward.seal import cbor, grantorder, signing
-from sealward.wire.desk import Peer
+from sealward.wire.desk import Peer, serve
 
 TODAY = epoch_of(clock.now())
 NOBODY = Peer(uid=0, pid=0)
@@ -77,6 +78,24 @@ class Desks:
     def authoritys(self, verb: str, args: Mapping[str, object]) -> Mapping[str, object]:
         """Return the authority's answer to *verb*."""
         return asyncio.run(self.grants.answer(NOBODY, verb, args))
+
+    async def enrol(self, uid: str, folder: Path) -> Credential:
+        """Return the credential of a new gateway in *folder*, at our clock's time."""
+
+        async def answer(
+            _: Peer, verb: str, args: Mapping[str, object]
+        ) -> Mapping[str, object]:
+            return await asyncio.to_thread(self.custody.answer, verb, args)
+
+        socket = files.folder(folder) / "d"
+        served = await serve(socket, answer)
+        try:
+            keeper = Keeper(folder, socket)
+            await keeper.attach(0, uid)
+            now = self.clock.at
+            return await keeper.credential(0, now, epoch_of(now))
+        finally:
+            await served.close()
 
     def word(self, verb: str, args: Mapping[str, object]) -> str:
         """Return the refusal's word of the desk that knows *verb*, or ``ok``."""
