@@ -123,6 +123,10 @@ class Made:
 
 G1 = 2 * 96  # bytes of two points of G2, before the first leaf's
 OFF_G1 = b"\x80" + bytes(46) + b"\x04"  # on the curve, outside the subgroup
+GENERATOR = bytes.fromhex(
+    "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac58"
+    "6c55e83ff97a1aeffb3af00adb22c6bb"
+)
 ZERO_G1 = b"\xc0" + bytes(47)
 ZERO_G2 = b"\xc0" + bytes(95)
 BEYOND_G1 = b"\x9f" + b"\xff" * 47  # no element of the field
@@ -166,6 +170,8 @@ STRANGER = ec.generate_private_key(ec.SECP256R1())
         ({"at": 0, "put": ZERO_G2}, "ok", "unreadable"),
         ({"at": 96, "put": ZERO_G2}, "ok", "unreadable"),
         ({"at": 0, "put": bytes(96)}, "ok", "unreadable"),
+        ({"tree": wide(2), "at": G1 + 48, "put": GENERATOR}, "ok", "unreadable"),
+        ({"tree": wide(2), "at": G1 + 48, "put": OFF_G1}, "ok", "unreadable"),
         ({"tree": DEEP}, "ok", "malformed"),
         ({"tree": wide(policy.LEAVES + 1)}, "ok", "overlimit"),
         ({"tree": wide(200)}, "malformed", "malformed"),
@@ -195,12 +201,8 @@ def test_a_hostile_record_opens_nothing(
 
 def test_every_point_is_checked_before_it_is_used() -> None:
     """Outside the subgroup, at infinity, beyond the field: no point, by that word."""
-    generator = bytes.fromhex(
-        "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac58"
-        "6c55e83ff97a1aeffb3af00adb22c6bb"
-    )
-    assert KEM.g1(generator) is not None
-    for data in (OFF_G1, ZERO_G1, BEYOND_G1, generator[:-1], b"\x17" + generator[1:]):
+    assert KEM.g1(GENERATOR) is not None
+    for data in (OFF_G1, ZERO_G1, BEYOND_G1, GENERATOR[:-1], b"\x17" + GENERATOR[1:]):
         with pytest.raises(PointError):
             KEM.g1(data)
 

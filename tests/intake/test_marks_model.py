@@ -99,3 +99,14 @@ def test_memory_has_an_end() -> None:
     mark.stored(0, b"")
     assert mark.upto == WINDOW + 1
     assert mark.ranges() == []
+
+
+def test_a_receipt_names_no_more_ranges_than_it_may() -> None:
+    """Every second number stored: the lowest ranges are named, the rest later."""
+    mark = Mark()
+    for seq in range(1, 4 * RANGES, 2):
+        mark.stored(seq, b"")
+    assert mark.ranges() == [(seq, seq) for seq in range(1, 2 * RANGES, 2)]
+    mark.stored(0, b"")
+    assert mark.upto == 2
+    assert mark.ranges()[0] == (3, 3)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.support.sender import EPOCH, MIDNIGHT, NOON, SLOT, Sender, door
@@ -229,6 +229,10 @@ HOUR = 3_600_000
     slot=st.integers(0, 8639),
     kind=st.sampled_from([Kind.VITALS, Kind.KEY, Kind.EVENT]),
 )
+@example(now=(EPOCH + 1) * DAY - 6 * HOUR, epoch=EPOCH + 1, slot=0, kind=Kind.KEY)
+@example(now=(EPOCH + 1) * DAY - 121_000, epoch=EPOCH + 1, slot=9, kind=Kind.KEY)
+@example(now=(EPOCH + 1) * DAY - 121_000, epoch=EPOCH + 1, slot=0, kind=Kind.VITALS)
+@example(now=(EPOCH + 2) * DAY - 1, epoch=EPOCH + 1, slot=8639, kind=Kind.VITALS)
 @settings(max_examples=300)
 def test_a_packet_is_of_its_credentials_days(
     now: int, epoch: int, slot: int, kind: Kind
