@@ -20,7 +20,7 @@ from sealward.seal.attributekey import AttributeKey
 from sealward.seal.curve import Hybrid, PointError
 from sealward.seal.envelope import Kind
 from sealward.seal.granting import grant, setup
-from sealward.seal.kem import Kem
+from sealward.seal.kem import MESSAGE, Kem, Trace, key_of, masked
 from sealward.seal.policy import Gate, Tree
 from sealward.seal.sealing import ContentKey
 from sealward.vitals.reading import Reading
@@ -89,36 +89,50 @@ class Made:
 
     def _record(self) -> bytes:
         ldevid = signing.spki(HONEST.key.public_key())
-        message = record.device_message(HONEST.alias, EPOCH, ldevid, self.pseudonym)
+        device = record.device_message(HONEST.alias, EPOCH, ldevid, self.pseudonym)
         inside = record.Inside(
             policy_number=1,
             tree=self.tree,
             pseudonym=self.pseudonym,
             profile_hash=BED_1.digest(),
             idevid=signing.spki(self.idevid.public_key()),
-            device_signature=signing.sign(self.device, message),
+            device_signature=signing.sign(self.device, device),
             previous=None,
         )
+        name = record.Name(
+            alias=self.alias, epoch=self.epoch, purpose=self.purpose, rid=self.rid
+        )
+        secret, message = os.urandom(keys.SECRET), os.urandom(32)
         body = record.make(
             KEM,
-            name=record.Name(
-                alias=self.alias, epoch=self.epoch, purpose=self.purpose, rid=self.rid
-            ),
-            secret=os.urandom(keys.SECRET),
+            name=name,
+            secret=secret,
             salt=self.salt,
             salt_epoch=self.salt_epoch,
             inside=inside,
             mpks=[KEM.master(MPK)],
-            messages=[os.urandom(32)],
+            messages=[message],
         )
-        return self._altered(body)
+        return body if self.at < 0 else self._altered(body, name, secret, message)
 
-    def _altered(self, body: bytes) -> bytes:
-        if self.at < 0:
-            return body
-        capsule = record.read(body).recipients[0].capsule
-        start = body.index(capsule) + self.at
-        return body[:start] + self.put + body[start + len(self.put) :]
+    def _altered(
+        self, body: bytes, name: record.Name, secret: bytes, message: bytes
+    ) -> bytes:
+        """Change the capsule, and cover and wrap as if it had been made so.
+
+        So a reader who happens to use other parts would open it, and show by that
+        which of the policy's attributes he holds.
+        """
+        found, trace = record.read(body), Trace()
+        (recipient,) = found.recipients
+        old, end = recipient.capsule, self.at + len(self.put)
+        bound = recipient.kem_context(found.protected)
+        assert KEM.encrypt(KEM.master(MPK), self.tree, bound, message, trace) == old
+        points = old[: self.at] + self.put + old[end:-MESSAGE]
+        new = points + masked(message, trace.pairing, points)
+        key = key_of(self.tree, bound, message, new)
+        wrapped = keys.wrap(key, name.context, secret)
+        return body.replace(old, new).replace(recipient.wrapped, wrapped)
 
 
 G1 = 2 * 96  # bytes of two points of G2, before the first leaf's
