@@ -1,7 +1,6 @@
 """Gateways whose keys a test holds: what they can say, honestly or not."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sealward.intake.door import DAY, SLOT
 from sealward.records.registry import Credential
-from sealward.seal import envelope, granting, keys, signing
+from sealward.seal import envelope, granting, keys, opening, record, signing
+from sealward.seal.attributekey import AttributeKey
 from sealward.seal.curve import Hybrid
 from sealward.seal.envelope import Alarm, Kind
 from sealward.seal.kem import Kem
@@ -21,8 +21,9 @@ EPOCH = 20_780  # 2026-11-23
 NOON = EPOCH * DAY + DAY // 2  # ms since 1970
 KID = b"\1\2\3\4"
 KEM = Kem(Hybrid())
-ALPHA = 20_260_101
-MPK = granting.setup(KEM, bytes(48))[1]
+ALPHA, MPK = granting.setup(KEM, bytes(range(48)))  # an authority of the test's own
+PSEUDONYM = "7g4m2qk9x0tb"
+NURSE = ("role:nurse", "ward:icu")
 TAIL = 66  # bytes of a packet's signature with its head
 
 
@@ -87,13 +88,37 @@ class Device:
             "mpk": KEM.master(MPK),
             "policy_text": "role:nurse and ward:icu",
             "policy_number": 1,
-            "pseudonym": "7g4m2qk9x0tb",
+            "pseudonym": PSEUDONYM,
             "profile_hash": bytes(32),
             "idevid": self.key,
             "ldevid": signing.spki(self.key.public_key()),
             "random": os.urandom(80),
         }
         return ContentKey.make(KEM, **{**given, **changes})
+
+
+def read_record(body: bytes, device: Device, *attributes: str) -> opening.OpenedRecord:
+    """Open the key record *body* of *device* as an entitled reader does.
+
+    Raises:
+        SealwardError: a leaf of it; the reader does not open the record.
+    """
+    random = bytes(48)
+    key = granting.grant(
+        KEM, ALPHA, attributes or NURSE, random, person="p", issuance=1
+    )
+    name = record.read(body).name
+    return opening.open_record(
+        KEM,
+        opening.load(KEM, AttributeKey.decode(key)),
+        body,
+        outer=(device.alias, device.epoch, keys.LIVE, name.kid),
+        salts={device.epoch: bytes(32)},
+        pseudonym=PSEUDONYM,
+        profile_hash=bytes(32),
+        ldevid_spki=signing.spki(device.key.public_key()),
+        pinned_idevid=signing.spki(device.key.public_key()),
+    )
 
 
 def unsigned(packet: bytes) -> bytes:
@@ -120,13 +145,3 @@ def regrown(packet: bytes, size: int, key: ec.EllipticCurvePrivateKey) -> bytes:
         [int(was.kind), was.seq, was.slot, was.epoch, bytes(size), *alarm]
     )
     return signing.sign1(key, was.kid, payload, b"")
-
-
-def stages(alias: str) -> Mapping[str, str]:
-    """Return texts that would do harm if a query were put together from them."""
-    return {
-        "quote": f"{alias}'; drop table store.packet; --",
-        "copy": "\\.\n1\t2\t3",
-        "format": "%s %(x)s {0} $1",
-        "unicode": "\u2019 or 1=1 --",
-    }
