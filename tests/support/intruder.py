@@ -24,13 +24,13 @@ from tests.support.site import Ward, until
 
 from sealward import clock, metrics
 from sealward.bedside.credential import Credential, Keeper
-from sealward.custody import certificates
+from sealward.custody import certificates, names
 from sealward.custody.credentials import epoch_of, midnight
 from sealward.custody.desk import Desk
 from sealward.custody.slips import Slips
 from sealward.errors import RefusalError, UnreadableError
 from sealward.records.session import Session, as_role
-from sealward.seal import receipt, signing
+from sealward.seal import cbor, receipt, signing
 from sealward.seal.receipt import Code, Message, Receipt, Refusal
 from sealward.wire import tls
 from sealward.wire.broker import Broker
@@ -63,6 +63,10 @@ class Gateway(Device):
         """Return its own topic of *level*."""
         return f"telemetry/{self.alias}/{level}"
 
+    def signed(self, *words: object) -> bytes:
+        """Return the gateway's own signature over *words*, as custody wants it."""
+        return signing.sign(self.keeper.idevid, cbor.encode(list(words)))
+
     def told(self, client: Client) -> list[Message]:
         """Return the server's words that *client* has heard, each verified."""
         custody = signing.from_spki(self.bed.pins.custody)
@@ -92,6 +96,34 @@ class Gateway(Device):
         return max((each.upto for each in told if isinstance(each, Receipt)), default=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A reader that was enrolled by the book, and whose key the test holds."""
+
+    person: str
+    key: ec.EllipticCurvePrivateKey
+    folder: Path
+
+    def signed(self, *words: object) -> bytes:
+        """Return the reader's signature over *words*."""
+        return signing.sign(self.key, cbor.encode(list(words)))
+
+    def asks(
+        self, patient: str, first: int, last: int, now: datetime
+    ) -> Mapping[str, object]:
+        """Return the request at *now* for the salts of *patient*'s days."""
+        at = int(now.timestamp() * 1000)
+        words = ("sealward/1 salts", self.person, patient, first, last, at)
+        return {
+            "person": self.person,
+            "patient": patient,
+            "first": first,
+            "last": last,
+            "at": at,
+            "signature": self.signed(*words),
+        }
+
+
 class Stage:
     """A running site, and what an attack on it needs."""
 
@@ -100,6 +132,7 @@ class Stage:
         self.site = ward.site
         self.root = ward.site.root
         self.desk = self.root / "custody/desk.sock"
+        self._readers = 0
 
     @property
     def broker(self) -> Broker:
@@ -175,11 +208,44 @@ class Stage:
             Identity(certificate=certificate, key=private, authority=anchor)
         )
 
-    def desk_at(self, now: datetime) -> tuple[Desk, Session]:
-        """Return a desk of custody's on the site's own database, at *now*."""
+    @contextlib.contextmanager
+    def desk_at(self, now: datetime) -> Iterator[Desk]:
+        """Give a desk of custody's on the site's own database, where it is *now*."""
         folder = self.root / "custody"
         session = Session(as_role(self.site.url, "custody"))
-        return Desk(folder, session, Slips(folder, 1), lambda: now), session
+        try:
+            yield Desk(folder, session, Slips(folder, 1), lambda: now)
+        finally:
+            session.close()
+
+    def reader(self, *attributes: str) -> "Reader":
+        """Enrol a reader by the book, with *attributes*."""
+        self._readers += 1
+        folder = self.ward.reader(f"attacker-{self._readers}", *attributes)
+        card = cbor.decode((folder / "reader.cbor").read_bytes())
+        assert isinstance(card, dict)
+        key = signing.from_private_pem((folder / "reader.key").read_bytes())
+        return Reader(person=str(card["person"]), key=key, folder=folder)
+
+    def patient(self, of: Gateway) -> str:
+        """Return custody's own name of the patient at the gateway *of*."""
+        [[patient]] = self.ward.rows(
+            "select patient_id from registry.patient where uid = %s",
+            names.read_uid(of.uid),
+        )
+        return str(patient)
+
+    def restart(self, process: str) -> None:
+        """Stop *process* and start it anew; its counters begin at nought again."""
+        self.stop(process)
+        path = self.root / process / "metrics.prom"
+        path.unlink(missing_ok=True)
+        self.site.launcher.start(process, process)
+        until(path.exists)
+
+    def stop(self, process: str) -> None:
+        """Stop *process*."""
+        self.site.launcher.stop([process])
 
     # --- traces ----------------------------------------------------------------------
 
