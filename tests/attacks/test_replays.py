@@ -31,7 +31,7 @@ from sealward.intake.door import DAY, Door
 from sealward.metrics import Metrics
 from sealward.seal import cbor, receipt, signing, slip
 from sealward.seal.envelope import Kind
-from sealward.seal.receipt import Code, Message, Receipt, Refusal
+from sealward.seal.receipt import Code, Message, Receipt, Refusal, Resend
 from sealward.wire.spool import Spool
 from sealward.wire.tls import Identity
 from sealward.wire.topics import Alias
@@ -413,6 +413,23 @@ def test_a_lower_or_repeated_receipt_marks_nothing_more(bedside: Bedside) -> Non
     bedside.hear(bedside.stored(0))
     assert bedside.marked() == 4
     assert bedside.metrics.get("packets_receipted") == 4
+
+
+def test_an_old_receipt_does_not_undo_a_resend(bedside: Bedside) -> None:
+    """Or a recorded one would keep back what a restored server has lost."""
+    old = receipt.sign(bedside.server.key, bedside.alias, bedside.stored(5))
+    bedside.take(old)
+    bedside.now += timedelta(seconds=10)
+    asked = Resend(epoch=EPOCH, first=0, last=4, server_ms=bedside.ms)
+    bedside.hear(asked, verb="resend")
+    assert bedside.marked() == 0
+    bedside.take(old)
+    assert (bedside.marked(), bedside.refused()) == (0, {"repeated": 1})
+    bedside.hear(asked, verb="resend")
+    assert bedside.refused() == {"repeated": 2}
+    bedside.now += timedelta(seconds=10)
+    bedside.hear(bedside.stored(5))
+    assert bedside.marked() == 5
 
 
 def test_a_genuine_receipt_deletes_nothing(bedside: Bedside) -> None:

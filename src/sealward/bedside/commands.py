@@ -64,7 +64,7 @@ class Commands:
         match message:
             case None:
                 self._stale()  # a key that today's slip will name
-            case Receipt():
+            case Receipt() if message.server_ms > self._resent_ms:
                 marked = self._spool.receipt(
                     alias,
                     message.epoch,
@@ -86,7 +86,7 @@ class Commands:
             case Resend() if message.server_ms > self._resent_ms:
                 self._resent_ms = message.server_ms
                 self._spool.resend(alias, message.epoch, message.first, message.last)
-            case Resend():
+            case Receipt() | Resend():  # older than a resend: it would undo it
                 self._metrics.add("commands_refused", reason="repeated")
 
     def _certificates(self) -> list[ServiceCertificate]:
