@@ -16,6 +16,7 @@ from tests.support.intruder import (
     Gateway,
     Stage,
     digest,
+    refusals,
     request_of,
     said,
     soon,
@@ -127,7 +128,7 @@ def own(stage: Stage) -> Gateway:
     return stage.gateway()
 
 
-REPLAYED = 'packets_refused{reason="replayed"}'
+REPLAYED = refusals("packets", "replayed", "replayed", "replayed")
 
 
 def test_a_replayed_packet_is_stored_once(stage: Stage, own: Gateway) -> None:
@@ -142,10 +143,10 @@ def test_a_replayed_packet_is_stored_once(stage: Stage, own: Gateway) -> None:
 
     asyncio.run(play(receipted=3))
     recorded = stage.stored(own.cred)
-    with stage.counts("intake", REPLAYED, 3):
+    with stage.counts("intake", *REPLAYED):
         asyncio.run(play(receipted=3))
     stage.restart("intake")
-    with stage.counts("intake", REPLAYED, 3):
+    with stage.counts("intake", *REPLAYED):
         asyncio.run(play(receipted=3))
     assert stage.stored(own.cred) == recorded
     assert sorted(recorded.values()) == sorted(packets)
@@ -177,7 +178,7 @@ def test_other_bytes_under_a_stored_number_are_a_contradiction(stage: Stage) -> 
 
     asyncio.run(store_first())
     stage.restart("intake")  # which counts from 0 again: number 0 is missing
-    with stage.counts("intake", 'packets_refused{reason="conflicting"}'):
+    with stage.counts("intake", *refusals("packets", "conflicting")):
         asyncio.run(say(other, {1: Code.CONFLICT}, 0))
     asyncio.run(say(third, {}, 1))
     assert set(stage.stored(own.cred).values()) == {first, third}
@@ -198,7 +199,7 @@ def test_a_packet_from_the_future_waits(stage: Stage, own: Gateway) -> None:
             await said(client, own.topic(), own.packet(0, slot=slot))
             await soon(lambda: own.upto(client) == 1)
 
-    with stage.counts("intake", 'packets_refused{reason="early"}'):
+    with stage.counts("intake", *refusals("packets", "early")):
         asyncio.run(run())
     until(lambda: "early" in stage.refused(own.cred))
 

@@ -7,6 +7,7 @@ refused, in ``store.refused`` for a packet, in custody's audit chain for a decis
 import asyncio
 import contextlib
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +33,7 @@ from sealward.errors import RefusalError, UnreadableError
 from sealward.records.session import Session, as_role
 from sealward.seal import cbor, receipt, signing
 from sealward.seal.receipt import Code, Message, Receipt, Refusal
-from sealward.wire import tls
+from sealward.wire import desk, tls
 from sealward.wire.broker import Broker
 from sealward.wire.tls import Identity
 
@@ -109,13 +110,16 @@ class Reader:
         return signing.sign(self.key, cbor.encode(list(words)))
 
     def asks(
-        self, patient: str, first: int, last: int, now: datetime
+        self, patient: str, first: int, last: int, now: datetime, person: str = ""
     ) -> Mapping[str, object]:
-        """Return the request at *now* for the salts of *patient*'s days."""
-        at = int(now.timestamp() * 1000)
-        words = ("sealward/1 salts", self.person, patient, first, last, at)
+        """Return the request at *now* for the salts of *patient*'s days.
+
+        *person* is whom it names instead of the one who signs it.
+        """
+        at, who = int(now.timestamp() * 1000), person or self.person
+        words = ("sealward/1 salts", who, patient, first, last, at)
         return {
-            "person": self.person,
+            "person": who,
             "patient": patient,
             "first": first,
             "last": last,
@@ -132,7 +136,7 @@ class Stage:
         self.site = ward.site
         self.root = ward.site.root
         self.desk = self.root / "custody/desk.sock"
-        self._readers = 0
+        self._folders = 0
 
     @property
     def broker(self) -> Broker:
@@ -186,26 +190,49 @@ class Stage:
         finally:
             client.close()
 
-    def certified(
-        self, alias: str, key: ec.EllipticCurvePrivateKey
-    ) -> tuple[Path, Path]:
+    def certified(self, alias: str, key: ec.EllipticCurvePrivateKey) -> Path:
         """Certify *key* as *alias* as who has stolen the device authority would."""
         authority = certificates.load(self.root / "custody", "device-ca")
         begin = midnight(epoch_of(clock.now()))
         made = certificates.credential(authority, request_of(key), alias, begin)
         folder = self.root / "stolen"
         folder.mkdir(exist_ok=True)
-        paths = folder / f"{alias}.pem", folder / f"{alias}.key"
-        paths[0].write_bytes(certificates.pem(made))
-        paths[1].write_bytes(signing.private_pem(key))
-        return paths
+        path = folder / f"{made.serial_number:x}.pem"
+        path.write_bytes(certificates.pem(made))
+        return path
 
-    def stolen(self, alias: str, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
-        """Return how one shakes hands who certifies himself as *alias*."""
-        certificate, private = self.certified(alias, key)
+    def shakes(
+        self, certificate: Path, key: ec.EllipticCurvePrivateKey
+    ) -> ssl.SSLContext:
+        """Return how one shakes hands who has *key* and its *certificate*."""
+        private = certificate.with_suffix(".key")
+        private.write_bytes(signing.private_pem(key))
         anchor = self.root / "custody/service-ca.pem"
         return tls.client(
             Identity(certificate=certificate, key=private, authority=anchor)
+        )
+
+    def keeper(self) -> Keeper:
+        """Return a gateway's folder, with an identity that nobody has enrolled."""
+        self._folders += 1
+        return Keeper(self.root / f"stranger-{self._folders}", self.desk)
+
+    def ask(self, verb: str, args: Mapping[str, object], of: str = "custody") -> str:
+        """Ask a desk's process; return the word by which it refuses, or ""."""
+        path = self.root / of / "desk.sock"
+        try:
+            asyncio.run(desk.call(path, verb, args))
+        except desk.DeskRefusedError as error:
+            return error.word
+        return ""
+
+    def end(self, alias: str) -> None:
+        """Let the credential of *alias* have ended an hour ago."""
+        [_] = self.ward.rows(
+            "update registry.credential set"
+            " valid = tstzrange(lower(valid), now() - interval '1 hour')"
+            " where alias = %s returning cred",
+            alias,
         )
 
     @contextlib.contextmanager
@@ -220,8 +247,8 @@ class Stage:
 
     def reader(self, *attributes: str) -> "Reader":
         """Enrol a reader by the book, with *attributes*."""
-        self._readers += 1
-        folder = self.ward.reader(f"attacker-{self._readers}", *attributes)
+        self._folders += 1
+        folder = self.ward.reader(f"attacker-{self._folders}", *attributes)
         card = cbor.decode((folder / "reader.cbor").read_bytes())
         assert isinstance(card, dict)
         key = signing.from_private_pem((folder / "reader.key").read_bytes())
@@ -254,12 +281,23 @@ class Stage:
         return metrics.read(self.root / process / "metrics.prom")
 
     @contextlib.contextmanager
-    def counts(self, process: str, name: str, by: int = 1) -> Iterator[None]:
-        """Demand that within the block, or soon after, *name* rises by *by*."""
-        whole = f"sealward_{name}"
-        before = self.counters(process).get(whole, 0)
+    def counts(self, process: str, *names: str) -> Iterator[None]:
+        """Demand that within the block, or soon after, each of *names* rises by one.
+
+        A name that is given twice rises by two.
+        """
+        wanted = Counter(f"sealward_{name}" for name in names)
+        before = self.counters(process)
+
+        def risen() -> bool:
+            now = self.counters(process)
+            return all(
+                now.get(name, 0) >= before.get(name, 0) + by
+                for name, by in wanted.items()
+            )
+
         yield
-        until(lambda: self.counters(process).get(whole, 0) >= before + by, SOON)
+        until(risen, SOON)
 
     def refused(self, cred: int) -> dict[str, tuple[int, bytes]]:
         """Return of ``store.refused`` how many of *cred* by word, and the first's."""
@@ -287,11 +325,19 @@ class Stage:
         )
         return [dict(detail) for (detail,) in found]  # type: ignore[call-overload]
 
-    def refusals_of(self, certificate: Path) -> list[object]:
+    def whys(self, certificate: Path) -> list[object]:
         """Return the words by which custody refused *certificate*, from its audit."""
         leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
         subject = leaf.fingerprint(hashes.SHA256()).hex()
         return [each["reason"] for each in self.audited("connection.refused", subject)]
+
+    def granted(self, person: str) -> list[tuple[object, ...]]:
+        """Return the authority's own audit entries of keys granted to *person*."""
+        return self.ward.rows(
+            "select detail from audit.entry where chain = 'sealward_authority'"
+            " and act = 'key.granted' and subject = %s",
+            person,
+        )
 
 
 def word_of(act: Callable[[], object]) -> str:
@@ -323,3 +369,17 @@ async def soon(what: Callable[[], bool], seconds: float = SOON) -> None:
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(what):  # noqa: ASYNC110 - knows no event
             await asyncio.sleep(0.05)
+
+
+def refusals(kind: str, *words: str) -> list[str]:
+    """Return the names of the counters of refused *kind* by *words*, to be counted."""
+    return [f'{kind}_refused{{reason="{word}"}}' for word in words]
+
+
+async def works(stage: Stage, gateway: Gateway, client: Client, seq: int) -> None:
+    """Demand that *client* is heard: *gateway*'s packet *seq* is stored, receipted."""
+    slot = gateway.slot(int(clock.now().timestamp() * 1000))
+    packet = gateway.packet(seq, slot=slot)
+    await said(client, gateway.topic(), packet)
+    await soon(lambda: packet in stage.stored(gateway.cred).values())
+    await soon(lambda: gateway.upto(client) == seq + 1)
