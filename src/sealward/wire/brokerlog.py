@@ -28,9 +28,12 @@ _REASONS = (
     ("auth", re.compile(rb"unable to connect: auth|cid:\d+ .*[Aa]uth\w+ (error|Viol)")),
     (
         "malformed",
-        re.compile(rb"malformed|unacceptable protocol|[Pp]arse|Protocol Viol"),
+        re.compile(
+            rb"malformed|unacceptable protocol|[Pp]arse|Protocol Viol|invalid character"
+        ),
     ),
 )
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"?')  # what a client says of itself, and topics
 _LEVEL = re.compile(rb"\[(WRN|ERR|FTL)\]")
 
 
@@ -38,7 +41,8 @@ def reason(line: bytes) -> str | None:
     """Return why the broker refused something, if *line* of its log says so."""
     if not _LEVEL.search(line):
         return None
-    return next((word for word, shape in _REASONS if shape.search(line)), None)
+    said = _QUOTED.sub(b"", line)  # or a client could name itself after a reason
+    return next((word for word, shape in _REASONS if shape.search(said)), None)
 
 
 class Log:
