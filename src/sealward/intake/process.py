@@ -22,6 +22,7 @@ from sealward.intake.pull import Owed, Sorted
 from sealward.intake.receipts import Receipts
 from sealward.intake.refused import Refused
 from sealward.intake.store import Storeroom, key_packed, number
+from sealward.intake.strangers import Strangers
 from sealward.metrics import Metrics
 from sealward.records import registry
 from sealward.records.database import ConflictingError, Connection, connect
@@ -37,7 +38,6 @@ from sealward.wire.tls import Identity
 log = logging.getLogger(__name__)
 NOTICE = 0.25  # seconds of one wait for a notice
 RELOAD = 30.0  # seconds between readings of the registry, beside its notices
-LOOK_MS = 100  # ms between looks into the registry because of strangers
 PAUSE = 0.5  # seconds before PostgreSQL or the broker is tried again
 RECEIPT_MS = 1000  # between two receipts of one alias
 HALF_WINDOW = 10  # packets; a gateway has 20 unreceipted ones under way
@@ -82,7 +82,7 @@ class Process:
         self._receipted: dict[Owed, tuple[int, int]] = {}
         self._owed: set[Owed] = set()
         self._ended = Event()
-        self._looked = 0  # ms; when the registry was last asked of a stranger
+        self._strangers = Strangers()
 
     def _ms(self) -> int:
         return int(self._now().timestamp() * 1000)
@@ -216,10 +216,8 @@ class Process:
         try:
             return self._door.admit(*packet)
         except UnknownAliasError:
-            # The broker admits by the registry: a stranger to us is most often new.
-            if now - self._looked < LOOK_MS:
+            if not self._strangers.worth_asking(delivery.alias, now):
                 raise
-            self._looked = now
             self._learn()
             return self._door.admit(*packet)
 
