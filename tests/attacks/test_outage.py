@@ -9,7 +9,6 @@ from tests.support.intruder import Gateway, Stage, works
 from tests.support.site import until
 
 from sealward import clock
-from sealward.wire.brokerconfig import PAYLOAD
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def thief(stage: Stage) -> Gateway:
 
 RUDE: Mapping[str, tuple[str, int]] = {  # the broker's word, and bytes beyond a packet
     "qos-2": ("qos", 0),
-    "larger-than-64-KiB": ("oversize", PAYLOAD),
+    "larger-than-64-KiB": ("oversize", 1 << 16),
 }
 
 
