@@ -50,12 +50,20 @@ class Launcher:
     """The children of one site, by name."""
 
     def __init__(
-        self, config: Path, logs: Path, say: Callable[[str], None] = log.warning
+        self,
+        config: Path,
+        logs: Path,
+        say: Callable[[str], None] = log.warning,
+        born: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Run children by *config*; their own words go into *logs*, a file each."""
+        """Run children by *config*; their own words go into *logs*, a file each.
+
+        *born* hears the process id of each that is started.
+        """
         self._config = config
         self._logs = logs
         self._say = say
+        self._born = born
         self._children: dict[str, Child] = {}
         self._lock = threading.Lock()
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -107,6 +115,7 @@ class Launcher:
                 stderr=errors,
                 start_new_session=True,
             )
+        self._born(child.process.pid)
         child.started = time.monotonic()
         if child.heard:
             child.reader = threading.Thread(

@@ -26,7 +26,7 @@ from sealward.demo.tap import Tap
 from sealward.errors import ConfigError
 
 log = logging.getLogger(__name__)
-DRAIN = 15.0  # seconds at the end for what is stored to be opened
+DRAIN = 12.0  # seconds at the end for what was sealed to be stored and opened
 REFRESH = 0.25  # seconds between screens
 LINE = 2.0  # seconds between lines where there is no terminal
 
@@ -59,7 +59,7 @@ class Demo:
             raise ConfigError(
                 f"{root} holds a site already; --state needs a new folder"
             )
-        self.site = Site(root, wish.pack_seconds, self._say)
+        self.site = Site(root, wish.pack_seconds, self._say, passing=wish.state is None)
         self._tap = Tap(self.site, self.tally)
         self.ready = 0.0
         self._empty = 0
@@ -175,10 +175,10 @@ class Demo:
 
     def finish(self) -> Mapping[str, object]:
         """Let what was sealed arrive and be opened, then stop everything."""
+        until = time.monotonic() + DRAIN
         launcher = self.site.launcher
         gateways = [name for name in launcher.pids() if name.startswith("gateway")]
         launcher.stop(gateways)
-        until = time.monotonic() + DRAIN
         while time.monotonic() < until and not self._drained():
             self.site.tend()
             time.sleep(0.2)

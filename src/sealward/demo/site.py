@@ -7,6 +7,7 @@ PostgreSQL and the broker are started from this process, each as its own user.
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sealward import clock, config
 from sealward.analyst import person
 from sealward.bedside.credential import Keeper
 from sealward.custody import installing
+from sealward.demo.guard import Guard
 from sealward.demo.launcher import Launcher
 from sealward.errors import UnavailableError
 from sealward.records import migration, postgres
@@ -25,6 +27,7 @@ from sealward.wire.tls import Identity
 log = logging.getLogger(__name__)
 WARDS = ("icu", "surgery")  # the entitled reader's, and the refused one's
 READY = 30.0  # seconds for a process to answer
+ENDING = 5.0  # seconds for a process to end; a gateway, which still sends, has more
 Say = Callable[[str], None]
 
 
@@ -40,13 +43,20 @@ class Patient:
 class Site:
     """A site at work, in *root*."""
 
-    def __init__(self, root: Path, pack_seconds: int, say: Say) -> None:
-        """Prepare *root*; nothing is started yet."""
+    def __init__(
+        self, root: Path, pack_seconds: int, say: Say, *, passing: bool = False
+    ) -> None:
+        """Prepare *root*; nothing is started yet.
+
+        A *passing* site is forgotten even if we are killed and cannot do so.
+        """
         self.root = root
         self._pack_seconds = pack_seconds
         self._say = say
         self.config = root / config.NAME
-        self.launcher = Launcher(self.config, root / "log", say)
+        self._passing = passing
+        self._guard = Guard()
+        self.launcher = Launcher(self.config, root / "log", say, self._guard.child)
         self.database: postgres.Server | None = None
         self.broker: broker.Broker | None = None
         self.url = ""
@@ -55,6 +65,7 @@ class Site:
 
     def start(self) -> None:
         """Install the site and start everything but gateways and readers."""
+        self._start_guard()
         installing.install(self.root, ["localhost", "127.0.0.1"], clock.now())
         with ThreadPoolExecutor() as pool:
             database = pool.submit(self._start_database)
@@ -70,6 +81,16 @@ class Site:
         asyncio.run(self._until("custody/desk.sock", "receipt.certify", {"keys": {}}))
         self.launcher.start("intake", "intake")
         asyncio.run(self._until("authority/desk.sock", "pins", {}))
+
+    def _start_guard(self) -> None:
+        """Start who ends everything if we are killed, before there is anything."""
+        self._guard.start()
+        data, broker_ = self.root / "postgres/data", self.root / "broker"
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for its clients.
+        self._guard.server(data / "postmaster.pid", data, signal.SIGINT)
+        self._guard.server(broker_ / "pid", broker_ / "home", signal.SIGTERM)
+        if self._passing:
+            self._guard.folder(self.root)
 
     def _start_database(self) -> None:
         """Start PostgreSQL, or take the operator's, and bring its schema up to date."""
@@ -189,11 +210,12 @@ class Site:
         """Stop everything, gateways first, so that what they hold can still arrive."""
         names = list(self.launcher.pids())
         self.launcher.stop([name for name in names if name.startswith("gateway")])
-        self.launcher.stop()
+        self.launcher.stop(grace=ENDING)
         if self.broker is not None:
             self.broker.stop()
         if self.database is not None:
             self.database.stop()
+        self._guard.stop()
 
 
 def make_root(given: Path | None) -> Path:
