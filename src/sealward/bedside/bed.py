@@ -133,7 +133,9 @@ class Bed:
     def _pack(self, packs: Sequence[tuple[Group, grid.Pack]], now: datetime) -> int:
         for _, each in self._grids:
             self._count(each)
-        for group, pack in packs:
+        # A day after the other, so that each has one key, and what is due before the
+        # credential lapses is sealed before that is found out.
+        for group, pack in sorted(packs, key=lambda each: each[1].start_ms):
             epoch, slot, offset = grid.place(pack.start_ms)
             plaintext = sr1.encode(group, offset, pack.rows, pack.columns)
             kind = Kind.VITALS if group.kind == VITALS_KIND else Kind.WAVE
