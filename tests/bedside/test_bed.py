@@ -90,7 +90,7 @@ def test_a_reader_of_both_days_opens_both(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    length=st.sampled_from([1, 7, 11, 60]),
+    length=st.sampled_from([1, 7, 11, 60, 600]),
     before=st.integers(1, 40),
     step=st.sampled_from([1.0, 2.5]),
 )

@@ -49,6 +49,12 @@ class Sealed:
     sealed_ns: int
 
 
+def longest(group: Group) -> int:
+    """Return how long a pack of *group* may be, in ms."""
+    num, den = group.period
+    return group.max_rows * num * 1000 // den
+
+
 class SaltlessError(UnavailableError):
     """No day salt is left that may still serve; sealing waits for custody."""
 
@@ -78,7 +84,7 @@ class Bed:
         self._kem = Kem(Hybrid())
         self._mpk = self._kem.master(credential.pins.mpk)
         self._grids = [
-            (group, grid.Grid(group, pack_ms))
+            (group, grid.Grid(group, min(pack_ms, longest(group))))
             for group in profile.groups
             if group.kind in (VITALS_KIND, WAVE)
         ]
