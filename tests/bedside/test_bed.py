@@ -3,6 +3,7 @@
 What it makes lies in a real spool, and is opened as a reader would.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,15 +24,45 @@ from tests.support.backstage import (
 from sealward.analyst.reading import Opened
 from sealward.bedside.bed import Bed, SaltlessError, Sealed
 from sealward.bedside.credential import LapsedError
+from sealward.errors import UnavailableError
 from sealward.metrics import Metrics
 from sealward.packet.profile import ICU_1
 from sealward.seal import envelope, record
 from sealward.seal.envelope import Kind
 from sealward.wire.spool import Spool
+from sealward.wire.topics import Alias
 
 SECOND = timedelta(seconds=1)
 NOON = MIDNIGHT + timedelta(hours=12)
 EVE = MIDNIGHT + DAY - 3 * SECOND  # three seconds before the second day
+
+
+class ForgetfulSpool(Spool):
+    """A spool that has each packet made, and loses every second one at the commit."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.made: list[bytes] = []
+
+    def put(  # noqa: PLR0913 - as the spool's own
+        self,
+        alias: Alias,
+        epoch: int,
+        kind: int,
+        seal: Callable[[int], bytes],
+        *,
+        at_ms: int,
+        room: int = 0,
+    ) -> int:
+        """Lose every second packet, after it was made."""
+
+        def overheard(seq: int) -> bytes:
+            self.made.append(seal(seq))
+            if len(self.made) % 2 == 0:
+                raise UnavailableError("the disk failed")
+            return self.made[-1]
+
+        return super().put(alias, epoch, kind, overheard, at_ms=at_ms, room=room)
 
 
 def lived(bed: Bed, start: datetime, seconds: float, step: float = 0.5) -> datetime:
@@ -186,6 +217,47 @@ def test_a_spool_put_back_from_a_backup_repeats_numbers_and_no_secret(
         bodies |= {row.body for row in rows}
         pairs += [(envelope.read(row.body).kid, row.seq) for row in rows]
     assert len(bodies) == len(pairs) == len(set(pairs))
+
+
+def test_a_number_that_was_lost_costs_its_secret(tmp_path: Path) -> None:
+    """A packet was made and not stored: its number is free again, its key is not.
+
+    Else two plaintexts would be sealed under one key and nonce.
+    """
+    stage = Backstage()
+    with ForgetfulSpool(tmp_path / "spool.db") as spool:
+        bed = stage.bed(spool)
+        for each in range(8):
+            pulse(bed, NOON + each * SECOND)
+            try:
+                bed.tick(NOON + (each + 2) * SECOND)
+            except UnavailableError:
+                continue
+        made = [envelope.read(body) for body in spool.made]
+    sealed = [(each.kid, each.seq) for each in made if each.kind != Kind.KEY]
+    assert len(sealed) > 2
+    assert len(sealed) == len(set(sealed))
+
+
+def test_a_full_spool_costs_readings_by_name_and_not_the_gateway(
+    tmp_path: Path,
+) -> None:
+    """What finds no room is counted, and an event says so; no secret is worn out."""
+    stage, metrics = Backstage(), Metrics()
+    with Spool(tmp_path / "spool.db", cap=4096) as spool:
+        bed = stage.bed(spool, metrics=metrics)
+        for each in range(120):
+            pulse(bed, NOON + each * SECOND)
+            bed.tick(NOON + (each + 2) * SECOND)
+            spool.window(Alias(stage.credential().alias), 0, packets=1000)
+    rows = spooled(tmp_path / "spool.db")
+    assert metrics.get("readings_refused", reason="full") > 0
+    kinds = [row.kind for row in rows]
+    assert kinds.count(Kind.KEY) == 1
+    assert Kind.EVENT in kinds
+    assert [row.seq for row in rows] == list(range(len(rows)))
+    vitals = sum(kind == Kind.VITALS for kind in kinds)
+    assert vitals + metrics.get("readings_refused", reason="full") == 120
 
 
 def test_yesterdays_salt_serves_a_gateway_that_is_offline(tmp_path: Path) -> None:

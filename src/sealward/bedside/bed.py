@@ -184,7 +184,11 @@ class Bed:
         readings: int,
         now: datetime,
     ) -> None:
-        """Seal *plaintext* under the day's content key, number and spool it at once."""
+        """Seal *plaintext* under the day's content key, number and spool it at once.
+
+        A packet that was made and not stored leaves its number free and its key worn
+        at that number: the next one is sealed under a new key.
+        """
         content = self._key(epoch, now)
         now_ms = int(now.timestamp() * 1000)
         made = b""
@@ -196,14 +200,13 @@ class Bed:
             )
             return made
 
-        seq = self._spool.put(
-            Alias(self.credential.alias),
-            epoch,
-            kind,
-            seal,
-            at_ms=now_ms,
-            room=len(plaintext) + OVERHEAD,
-        )
+        alias, room = Alias(self.credential.alias), len(plaintext) + OVERHEAD
+        try:
+            seq = self._spool.put(alias, epoch, kind, seal, at_ms=now_ms, room=room)
+        except BaseException:
+            if made:
+                self._content = None
+            raise
         self._metrics.add("packets_sealed", kind=kind.name.lower())
         self._tell(
             Sealed(
