@@ -18,18 +18,24 @@ def create(path: Path, data: bytes) -> None:
     Raises:
         FileExistsError: there is one; a secret is never written over.
     """
-    _write(path, data, os.O_EXCL)
+    fresh = path.with_suffix(".new")
+    _write(fresh, data)
+    try:
+        os.link(fresh, path)
+    finally:
+        fresh.unlink()
 
 
 def replace(path: Path, data: bytes) -> None:
     """Put *data* in the place of whatever *path* holds, in one step and on the disk."""
     fresh = path.with_suffix(".new")
-    _write(fresh, data, os.O_TRUNC)
+    _write(fresh, data)
     fresh.replace(path)
 
 
-def _write(path: Path, data: bytes, how: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, SECRET)
+def _write(path: Path, data: bytes) -> None:
+    how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_TRUNC
+    handle = os.open(path, how, SECRET)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()

@@ -4,6 +4,7 @@ Everything lies in the gateway's own folder, 0700. The identity key (IDevID) is 
 once and only ever signs; the credential's key (LDevID) is fresh with each alias.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from sealward.wire import desk
 from sealward.wire.tls import Identity
 
 Answer = Mapping[str, Any]
+HALF = ".half"  # suffix of the folder of a credential that is still being written
 GRACE = 1  # days after its own for which an alias goes on, until rotation exists
 
 
@@ -117,7 +119,11 @@ class Keeper:
 
     def others(self, slot: int, alias: str) -> list[Credential]:
         """Return the bed's earlier credentials, whose packets may still wait."""
-        folders = [path for path in self._bed(slot).iterdir() if path.is_dir()]
+        folders = [
+            path
+            for path in self._bed(slot).iterdir()
+            if path.is_dir() and path.suffix != HALF
+        ]
         return [self._read(slot, path) for path in folders if path.name != alias]
 
     def _bed(self, slot: int) -> Path:
@@ -183,8 +189,10 @@ class Keeper:
         )
         alias = str(answer["alias"])
         self._slip(answer, alias, self._pinned(pins), now, 0)
-        folder = self._bed(slot) / alias
-        folder.mkdir(mode=0o700, parents=True)
+        for stale in self._bed(slot).glob(f"*{HALF}"):
+            shutil.rmtree(stale)
+        whole = self._bed(slot) / alias
+        folder = files.folder(whole.with_suffix(HALF))
         files.replace(folder / "ldevid.key", signing.private_pem(key))
         files.replace(folder / "cert.pem", answer["certificate"])
         files.replace(folder / "broker-ca.pem", answer["broker_ca"])
@@ -201,8 +209,9 @@ class Keeper:
                 }
             ),
         )
+        folder.rename(whole)
         files.replace(self._bed(slot) / "current", alias.encode())
-        return self._read(slot, folder)
+        return self._read(slot, whole)
 
     def _pinned(self, pins: Pins) -> Pins:
         """Hold custody to the key by which the gateway first met it."""
