@@ -1,4 +1,4 @@
-"""A gateway's folder survives a kill at any moment."""
+"""A gateway's folder survives a kill at any moment, and a day without custody."""
 
 import asyncio
 import subprocess
@@ -13,7 +13,7 @@ from tests.support.openhanded import OpenHandedDesk
 from tests.support.site import ROOT
 
 from sealward.bedside.credential import Credential, Keeper
-from sealward.errors import ConfigError
+from sealward.errors import ConfigError, UnavailableError
 from sealward.seal.signing import ForgedError
 
 NOON = MIDNIGHT + DAY / 2
@@ -59,6 +59,17 @@ def test_a_start_on_the_next_day_brings_a_new_alias(
     assert second.alias != first.alias
     assert second.key.private_numbers() != first.key.private_numbers()
     assert [each.alias for each in keeper.others(0, second.alias)] == [first.alias]
+
+
+def test_without_custody_an_alias_goes_on_for_its_day_of_grace(
+    tmp_path: Path, keeper: Keeper
+) -> None:
+    """A gateway that starts while custody is away seals all the same, for a day."""
+    first = fetched(keeper)
+    alone = Keeper(keeper.folder, tmp_path / "nobody.sock")
+    assert fetched(alone, NOON + DAY, EPOCH + 1).alias == first.alias
+    with pytest.raises(UnavailableError):
+        fetched(alone, NOON + 2 * DAY, EPOCH + 2)
 
 
 def test_a_renewed_slip_is_kept(desk: OpenHandedDesk, keeper: Keeper) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sealward import files
-from sealward.errors import ConfigError, RefusalError
+from sealward.errors import ConfigError, RefusalError, UnavailableError
 from sealward.seal import cbor, signing, slip
 from sealward.wire import desk
 from sealward.wire.tls import Identity
@@ -94,11 +94,22 @@ class Keeper:
         return str(answer["pseudonym"])
 
     async def credential(self, slot: int, now: datetime, epoch: int) -> Credential:
-        """Return the bed's credential that serves *epoch*: the kept one, or a new."""
+        """Return the bed's credential that serves *epoch*: the kept one, or a new.
+
+        While custody is away, the one of the day before will do.
+
+        Raises:
+            UnavailableError: custody is away, and there is none that will do.
+        """
         kept = self._kept(slot)
         if kept is not None and kept.epoch == epoch:
             return kept
-        return await self._fetch(slot, now)
+        try:
+            return await self._fetch(slot, now)
+        except UnavailableError:
+            if kept is None or not kept.lasts(epoch):
+                raise
+            return kept
 
     async def renew_slip(self, bed: Credential, now: datetime) -> None:
         """Fetch *bed*'s slip and day salts anew."""
