@@ -1,7 +1,8 @@
 """Obey what the server signs, and nothing else: receipts, refusals, resends.
 
-A receipt marks and deletes nothing; a genuine one that lies about our bytes raises a
-technical alarm and marks nothing.
+A receipt marks and deletes nothing; a genuine one that does not fit our bytes marks
+nothing either. It says that this spool is an old copy, put back or cloned, whose
+numbers are not ours to give any more.
 """
 
 import logging
@@ -12,9 +13,15 @@ from sealward.bedside.credential import Credential
 from sealward.errors import RefusalError
 from sealward.metrics import Metrics
 from sealward.seal import receipt, signing
-from sealward.seal.receipt import Receipt, Refusal, Resend, ServiceCertificate
+from sealward.seal.receipt import (
+    Code,
+    Receipt,
+    Refusal,
+    Resend,
+    ServiceCertificate,
+)
 from sealward.wire import topics
-from sealward.wire.spool import Spool
+from sealward.wire.spool import DigestError, RolledBackError, Spool
 from sealward.wire.topics import Alias
 
 log = logging.getLogger(__name__)
@@ -38,6 +45,7 @@ class Commands:
         self._stale = stale
         self._certified: tuple[tuple[bytes, ...], list[ServiceCertificate]] = ((), [])
         self._resent_ms = 0
+        self.spoilt: RefusalError | None = None  # why the alias cannot go on
 
     def take(self, topic: str, payload: bytes, now: datetime) -> None:
         """Obey *payload*, which came on *topic* at *now*, if it is to be obeyed."""
@@ -46,6 +54,8 @@ class Commands:
         except RefusalError as error:
             self._metrics.add("commands_refused", reason=error.reason)
             log.warning("command refused reason=%s", error.reason)
+            if isinstance(error, RolledBackError | DigestError):
+                self.spoilt = error
 
     def _obey(self, topic: str, payload: bytes, now: datetime) -> None:
         named = topics.read_command(topic)
@@ -83,6 +93,8 @@ class Commands:
                     "returned epoch=%d seq=%d code=%s",
                     *(message.epoch, message.seq, message.code.name.lower()),
                 )
+                if message.code == Code.CONFLICT:
+                    self.spoilt = DigestError("other bytes are stored as our packet")
             case Resend() if message.server_ms > self._resent_ms:
                 self._resent_ms = message.server_ms
                 self._spool.resend(alias, message.epoch, message.first, message.last)

@@ -128,6 +128,10 @@ class Keeper:
         files.replace(folder / "slip.cbor", answer["slip"])
         files.replace(folder / "salts.cbor", cbor.encode(bed.salts))
 
+    def retire(self, bed: Credential) -> None:
+        """Give up *bed*'s alias: the next start asks for another."""
+        (self._bed(bed.slot) / "current").unlink(missing_ok=True)
+
     def others(self, slot: int, alias: str) -> list[Credential]:
         """Return the bed's earlier credentials, whose packets may still wait."""
         folders = [

@@ -76,6 +76,8 @@ class Gateway:
         Raises:
             LapsedError: a credential's day and its day of grace are over.
             DeskRefusedError: custody does not give a credential, for its word.
+            RolledBackError, DigestError: the spool is an old copy; its alias has been
+                given up, and the next start has a new one.
         """
         today = int(self._now().timestamp()) // DAY
         beds = []
@@ -83,21 +85,32 @@ class Gateway:
             credential = await self._credential(plan.slot, today)
             beds.append((plan, self._bed(credential, plan.profile)))
         upkeep = asyncio.create_task(self._upkeep())
-        sending: list[asyncio.Task[None]] = []
+        tasks = [upkeep]
+        serving = asyncio.create_task(self._serve_all(beds))
         try:
             for _, bed in beds:
-                sending += await self._connect(bed.credential)
-            async with asyncio.TaskGroup() as tasks:
-                for plan, bed in beds:
-                    tasks.create_task(self._serve(plan, bed))
+                tasks += await self._connect(bed.credential)
+            # Who sends or keeps up works for ever: if one ends, it ends us, aloud.
+            await asyncio.wait((serving, *tasks), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
             await self._finish([bed for _, bed in beds])
-            for task in (*sending, upkeep):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*sending, upkeep, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             for uplink in self._uplinks.values():
                 await uplink.close()
             self._spool.close()
+        for task in (serving, *tasks):
+            if not task.cancelled():
+                task.result()
+
+    async def _serve_all(self, beds: Sequence[tuple[Plan, Bed]]) -> None:
+        """Serve *beds* until all their sources end, or one of them fails."""
+        async with asyncio.TaskGroup() as tasks:
+            for plan, bed in beds:
+                tasks.create_task(self._serve(plan, bed))
 
     async def _credential(self, slot: int, epoch: int) -> Credential:
         """Return the bed's credential, waiting for custody if it must be asked."""
@@ -159,26 +172,19 @@ class Gateway:
 
     async def _connect(self, credential: Credential) -> list[asyncio.Task[None]]:
         """Connect as *credential*, and as its forerunners that still have packets."""
-        tasks = [self._start(credential)]
+        tasks = [asyncio.create_task(self._send(credential, current=True))]
         for old in self._keeper.others(credential.slot, credential.alias):
             waiting = self._spool.window(Alias(old.alias), self._ms())
             if waiting and old.lasts(int(self._now().timestamp()) // DAY):
-                tasks.append(self._start(old))
+                tasks.append(asyncio.create_task(self._send(old, current=False)))
         return tasks
 
-    def _start(self, credential: Credential) -> asyncio.Task[None]:
-        """Send in a task; if that ends by an error, the log says so."""
+    async def _send(self, credential: Credential, *, current: bool) -> None:
+        """Send what the spool has of *credential*'s alias, for ever.
 
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("sending state=ended error=%s", type(error).__name__)
-
-        task = asyncio.create_task(self._send(credential))
-        task.add_done_callback(ended)
-        return task
-
-    async def _send(self, credential: Credential) -> None:
-        """Send what the spool has of *credential*'s alias, for ever."""
+        Raises:
+            RolledBackError, DigestError: the *current* alias cannot go on.
+        """
         renew = asyncio.Event()
         commands = Commands(credential, self._spool, self._metrics, renew.set)
         uplink = await Uplink.connect(
@@ -195,6 +201,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK)
+            if current and commands.spoilt is not None:
+                self._keeper.retire(credential)
+                raise commands.spoilt
             if renew.is_set():
                 renew.clear()
                 await self._renew(credential)
@@ -243,8 +252,8 @@ class Gateway:
         for bed in beds:
             try:
                 await asyncio.to_thread(bed.close, self._now())
-            except LapsedError:
-                log.warning("lapsed alias's open pack is not sealed")
+            except (LapsedError, UnavailableError) as error:
+                log.warning("open pack is not sealed reason=%s", error.reason)
         self._hold.clear()
         loop = asyncio.get_running_loop()
         until = loop.time() + LINGER
