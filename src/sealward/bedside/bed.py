@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -93,6 +94,7 @@ class Bed:
             for channel in group.channels:
                 self._by_code.setdefault(channel.code, each)
         self._grace_ns = min(GRACE_MS, pack_ms // 20) * 1_000_000
+        self._packing = Lock()  # readings come in one thread, packs leave in another
         self._content: ContentKey | None = None
         self._refused: Counter[str] = Counter()
         self._told_ms = 0
@@ -110,7 +112,8 @@ class Bed:
             return
         if reading.at >= self._latest_ns:
             self._latest_ns, self._seen_ns = reading.at, seen_ns
-        chosen.add(reading)
+        with self._packing:
+            chosen.add(reading)
         self._metrics.add("readings")
 
     def refuse(self, reason: str, count: int = 1) -> None:
@@ -126,19 +129,21 @@ class Bed:
         """
         now_ns = int(now.timestamp() * 1_000_000_000)
         sensors = self._latest_ns + (now_ns - self._seen_ns) - self._grace_ns
-        packs = [
-            (group, pack) for group, each in self._grids for pack in each.due(sensors)
-        ]
+        with self._packing:
+            packs = [
+                (group, p) for group, each in self._grids for p in each.due(sensors)
+            ]
+            self._count()
         return self._pack(packs, now) + self._name_refused(now)
 
     def close(self, now: datetime) -> int:
         """Seal what is open into the spool, at shutdown."""
-        packs = [(group, pack) for group, each in self._grids for pack in each.close()]
+        with self._packing:
+            packs = [(group, p) for group, each in self._grids for p in each.close()]
+            self._count()
         return self._pack(packs, now)
 
     def _pack(self, packs: Sequence[tuple[Group, grid.Pack]], now: datetime) -> int:
-        for _, each in self._grids:
-            self._count(each)
         # A day after the other, so that each has one key, and what is due before the
         # credential lapses is sealed before that is found out.
         for group, pack in sorted(packs, key=lambda each: each[1].start_ms):
@@ -154,13 +159,14 @@ class Bed:
                 self.refuse(error.reason, readings)
         return len(packs)
 
-    def _count(self, each: grid.Grid) -> None:
+    def _count(self) -> None:
         """Count, by name, the readings that left a gap or came too late."""
-        for reason in ("late", "offscale", "poor"):
-            counted: Counter[str] = getattr(each, reason)
-            if counted:
-                self.refuse(reason, counted.total())
-                counted.clear()
+        for _, each in self._grids:
+            for reason in ("late", "offscale", "poor"):
+                counted: Counter[str] = getattr(each, reason)
+                if counted:
+                    self.refuse(reason, counted.total())
+                    counted.clear()
 
     def _name_refused(self, now: datetime) -> int:
         """Seal an event that names the readings refused since the last one."""
