@@ -2,17 +2,15 @@
 
 import os
 import signal
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from hashlib import sha256
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.site import PATIENCE, Ward, ward
+from tests.support import ledger
+from tests.support.site import PATIENCE, Heard, Ward, until, ward
 
-Name = tuple[str, int, int]  # alias, epoch, seq
+FAST = "60"  # packets a second and gateway, each of a second of a recording
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +23,7 @@ def made(folder: Path) -> Iterator[Ward]:
     """Yield such a site; its recording lies in *folder*."""
     hour = folder / "hour.csv"
     hour.write_text("hr\n" + "70\n71\n" * 1800, encoding="utf-8")
-    load = ("--replay", str(hour), "--speed", "60")
+    load = ("--replay", str(hour), "--speed", FAST)
     with ward() as site:
         for number, patient in enumerate(site.enrol(3)):
             more = load if number else ()
@@ -34,58 +32,30 @@ def made(folder: Path) -> Iterator[Ward]:
         yield site
 
 
-def tended(site: Ward, seconds: float) -> None:
-    """Let *seconds* pass while the launcher watches over the site."""
+def tended(site: Ward, what: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait until *what* is true, while the launcher watches over the site."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not what():
+        assert time.monotonic() < end, f"not within {seconds} s; {site.said[-3:]}"
         site.site.tend()
         time.sleep(0.05)
 
 
-def until_tended(site: Ward, what: object, seconds: float = PATIENCE) -> None:
-    """Wait until *what*, called, is true, while the launcher watches."""
-    end = time.monotonic() + seconds
-    while not (callable(what) and what()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        tended(site, 0.1)
+def grown(heard: Heard, by: int) -> Callable[[], bool]:
+    """Return whether *heard* has opened *by* more packets of vitals than now."""
+    before = len(heard.names("opened", "vitals"))
+    return lambda: len(heard.names("opened", "vitals")) >= before + by
 
 
-def spooled(root: Path) -> dict[Name, bytes]:
-    """Return every packet that the gateways still hold, by name."""
-    found: dict[Name, bytes] = {}
-    for path in root.glob("gateway-*/spool.db"):
-        with closing(sqlite3.connect(path)) as base:
-            for alias, epoch, seq, body in base.execute(
-                "select alias, epoch, seq, body from out"
-            ):
-                assert (alias, epoch, seq) not in found
-                found[alias, epoch, seq] = bytes(body)
-    return found
+def back(site: Ward, name: str) -> Callable[[], bool]:
+    """Return whether the process called *name* runs."""
+    return lambda: name in site.site.pids()
 
 
-def numbered(root: Path) -> dict[tuple[str, int], int]:
-    """Return how many numbers each (alias, epoch) has used."""
-    found = {}
-    for path in root.glob("gateway-*/spool.db"):
-        with closing(sqlite3.connect(path)) as base:
-            for alias, epoch, following in base.execute(
-                "select alias, epoch, next_seq from cred"
-            ):
-                found[alias, epoch] = following
-    return found
-
-
-def stored(site: Ward) -> list[tuple[Name, bytes]]:
-    """Return name and digest of every packet in the database."""
-    rows = site.rows(
-        "select c.alias, p.day - '1970-01-01'::date, p.seq, sha256(p.body)"
-        " from store.packet p join registry.credential c using (cred)"
-    )
-    return [
-        ((str(alias), int(str(epoch)), int(str(seq))), digest)
-        for alias, epoch, seq, digest in rows
-        if isinstance(digest, bytes)
-    ]
+def log(site: Ward, name: str) -> str:
+    """Return what the process called *name* has logged."""
+    path = site.site.root / f"log/{name}.log"
+    return path.read_text(encoding="utf-8")
 
 
 def kill(site: Ward, name: str) -> None:
@@ -93,44 +63,60 @@ def kill(site: Ward, name: str) -> None:
     os.kill(site.site.pids()[name], signal.SIGKILL)
 
 
-def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(site: Ward) -> None:
-    """Spool plus database hold every packet, none twice, and all of them open."""
+def live_without_custody(site: Ward, read: Heard) -> None:
+    """Kill custody: who is connected goes on, and a new gateway waits for its slip."""
+    (patient,) = site.enrol(1)
+    kill(site, "custody")
+    new = site.gateway("gateway-4", patient.gateway)
+    until(grown(read, 20))
+    until(lambda: "waiting for=custody" in log(site, "gateway-4"))
+    assert not new.lines
+    tended(site, lambda: bool(new.names("sealed", "vitals") & read.names("opened")))
+
+
+def live_without_authority(site: Ward, read: Heard) -> None:
+    """Kill the authority: who holds a key reads on, and a new reader waits for his."""
+    folder = site.reader("clinician", "role:clinician", "ward:icu")
+    kill(site, "authority")
+    new = site.watch("reader-2", folder)
+    until(grown(read, 20))
+    until(lambda: "waiting for=authority" in log(site, "reader-2"))
+    assert not new.lines
+    tended(site, grown(new, 1))
+
+
+def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
+    site: Ward, tmp_path: Path
+) -> None:
+    """Spools and database hold every number once, with the same bytes, and it opens.
+
+    Killed while packets flow, each part once; the launcher says who died.
+    """
     read = site.read["reader"]
-    until_tended(site, lambda: len(read.names("opened", "vitals")) >= 3)
-    for victim in ("broker", "intake", "postgres", "gateway-1", "custody", "authority"):
+    tended(site, grown(read, 3))
+    for victim in ("broker", "intake", "postgres", "gateway-1", "gateway-2"):
         kill(site, victim)
-        tended(site, 1.5)
-        until_tended(site, lambda name=victim: name in site.site.pids())
-        before = len(read.names("opened", "vitals"))
-        until_tended(
-            site, lambda count=before: len(read.names("opened", "vitals")) > count
-        )
-    told = " ".join(site.said)
-    for victim in ("broker", "intake", "PostgreSQL", "gateway-1", "custody"):
-        assert victim in told
-    site.site.launcher.stop(["gateway-1", "gateway-2", "gateway-3"])
+        tended(site, back(site, victim))
+        tended(site, grown(read, 40))
+    live_without_custody(site, read)
+    live_without_authority(site, read)
+    assert site.said == [
+        "the broker ended; it is started again",
+        "intake ended with status -9; again in 0.2 s",
+        "PostgreSQL ended; it is started again",
+        "gateway-1 ended with status -9; again in 0.2 s",
+        "gateway-2 ended with status -9; again in 0.2 s",
+        "custody ended with status -9; again in 0.2 s",
+        "authority ended with status -9; again in 0.2 s",
+    ]
+    site.site.launcher.stop([f"gateway-{number + 1}" for number in range(4)])
 
-    held, database = spooled(site.site.root), stored(site)
-    names = [name for name, _ in database]
-    assert len(names) == len(set(names)), "stored twice"
-    for (alias, epoch), following in numbered(site.site.root).items():
-        have = {seq for a, e, seq in {*held, *names} if (a, e) == (alias, epoch)}
-        assert have == set(range(following)), "a number is lost"
-    for name, digest in database:
-        if name in held:
-            assert sha256(held[name]).digest() == digest
-    until_tended(
-        site, lambda: len(stored(site)) == sum(numbered(site.site.root).values())
-    )
-    data = {name for name in dict(stored(site)) if name in site_data(site)}
-    until_tended(site, lambda: data <= read.names("opened", "vitals"))
-
-
-def site_data(site: Ward) -> set[Name]:
-    """Return the names of the data packets in the database."""
-    rows = site.rows(
-        "select c.alias, p.day - '1970-01-01'::date, p.seq"
-        " from store.packet p join registry.credential c using (cred)"
-        " where p.kind in (0, 1)"
-    )
-    return {(str(a), int(str(e)), int(str(s))) for a, e, s in rows}
+    ledger.look(site).check()
+    ledger.drain(site, tmp_path)
+    found = ledger.look(site)
+    found.check()
+    assert found.settled()
+    assert len(found.stored) > 200
+    tended(site, lambda: found.data() <= read.names("opened", "vitals"))
+    secrets = found.secrets()
+    assert sum(map(len, secrets.values())) >= len(secrets) + 2, "one for each start"
