@@ -5,10 +5,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from tests.support import ledger
 from tests.support.site import PATIENCE, Heard, Ward, until, ward
+
+from sealward.records.database import connect
+from sealward.records.postgres import Server
 
 FAST = "60"  # packets a second and gateway, each of a second of a recording
 
@@ -120,3 +125,24 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
     tended(site, lambda: found.data() <= read.names("opened", "vitals"))
     secrets = found.secrets()
     assert sum(map(len, secrets.values())) >= len(secrets) + 2, "one for each start"
+
+
+def test_postgresql_comes_back_under_its_name() -> None:
+    """Who has its address reaches it again, also where its own path is too long."""
+    with TemporaryDirectory(prefix="sw-") as folder:
+        state = Path(folder) / ("deep" * 20) / "postgres"
+        for parent in state.parents[:2]:  # root's PostgreSQL is another user
+            parent.mkdir(exist_ok=True)
+            parent.chmod(0o711)
+        server = Server.start(state)
+        first = server.url("owner")
+        try:
+            os.kill(server.pid, signal.SIGKILL)
+            until(lambda: not server.alive())
+            server.stop()
+            server = Server.start(state)
+            assert server.url("owner") == first
+            connect(first).close()
+        finally:
+            server.stop()
+        assert not Path(str(conninfo_to_dict(first)["host"])).exists()

@@ -10,6 +10,7 @@ import pwd
 import re
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Iterable
@@ -184,15 +185,42 @@ def write_access(state: Path, identity: Identity, roles: Iterable[str]) -> None:
 
 
 def socket_folder(state: Path, identity: Identity) -> tuple[Path, bool]:
-    """Return the folder of the socket, and whether it is to be removed at the end."""
-    folder = state / "run"
-    if len(os.fsencode(folder / _SOCKET)) <= _LONGEST:
-        if not folder.exists():
-            _give(folder, identity)
-        return folder, False
+    """Return the folder of the socket, and whether it is to be removed at the end.
+
+    Where *state*'s path is too long for a socket's, it is another folder, and ``run``
+    a link to it: whoever holds the address finds it there again after a crash.
+    """
+    run = state / "run"
+    if len(os.fsencode(run / _SOCKET)) <= _LONGEST:
+        if run.is_symlink():
+            run.unlink()
+        if not run.exists():
+            _give(run, identity)
+        return run, False
+    if run.is_symlink() and _taken(run.readlink(), identity):
+        return run.readlink(), True
     runtime = Path(f"/run/user/{os.geteuid()}")
     place = runtime if runtime.is_dir() and not identity else None
     folder = Path(tempfile.mkdtemp(prefix="sealward-", dir=place))
     if identity:
         os.chown(folder, identity["user"], identity["group"])
+    if run.is_symlink():
+        run.unlink()
+    elif run.exists():
+        shutil.rmtree(run)  # of a time when the path was shorter
+    run.symlink_to(folder)
     return folder, True
+
+
+def _taken(folder: Path, identity: Identity) -> bool:
+    """Make *folder* again, or say whether what is there is still ours alone."""
+    try:
+        _give(folder, identity)
+    except FileExistsError:
+        found = folder.lstat()
+        owner = identity["user"] if identity else os.geteuid()
+        private = stat.S_IFDIR | 0o700
+        return (found.st_uid, found.st_mode) == (owner, private)
+    except OSError:
+        return False
+    return True
