@@ -31,7 +31,7 @@ bench: .venv/ready ## measure size and speed, beside others, in one run [ONLY=co
 chaos: .venv/ready ## kill processes at random under load [CHAOS=30 rounds] [SEED=n]
 	$(DEV)/python -m pytest -p no:randomly -s -q --timeout 3600 slow/test_chaos.py
 
-soak: .venv/ready ## run a site for long and watch its memory [SOAK=300 seconds]
+soak: .venv/ready ## run a site for long and watch its memory [SOAK=600 seconds]
 	$(DEV)/python -m pytest -p no:randomly -s -q --timeout 90000 slow/test_soak.py
 
 oracle: .venv-oracle/ready ## set up the second reader of our packets, apart from ours

@@ -1,60 +1,100 @@
-"""Run a site for SOAK seconds: nothing is refused, and memory does not grow on."""
+"""Run a site for SOAK seconds: nothing is lost, and memory does not grow on."""
 
 import os
 import time
+from itertools import count
 from pathlib import Path
 
-from tests.support.site import until, ward
+from tests.support import ledger
+from tests.support.site import Ward, until, ward
 
-SECONDS = int(os.environ.get("SOAK", "300"))
+SECONDS = int(os.environ.get("SOAK", "600"))
+BEDS = 16
 EVERY = 10.0  # seconds between looks
 LONGEST = 60  # seconds for the rest to arrive at the end
-GROWTH = 1.25  # of the last quarter's resident memory over the second's, at most
+GROWTH = 1.25  # of the last quarter's memory over the second's, at most
+HOUR = 3600.0  # seconds
 
 
-def resident(pid: int) -> int:
-    """Return the resident memory of *pid*, KiB."""
+def memory(pid: int, field: str) -> int:
+    """Return what *field* of *pid*'s status says, KiB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    (line,) = (each for each in status.splitlines() if each.startswith("VmRSS:"))
+    (line,) = (each for each in status.splitlines() if each.startswith(f"{field}:"))
     return int(line.split()[1])
 
 
-def test_soak() -> None:
-    """Four gateways send; every packet is stored and opened; memory stays."""
-    seen: dict[str, list[int]] = {}
-    with ward() as site:
-        gateways = []
-        for number, patient in enumerate(site.enrol(4), 1):
-            gateways.append(f"gateway-{number}")
-            site.gateway(gateways[-1], patient.gateway)
-        read = site.watch("reader", site.reader("nurse", "role:nurse", "ward:icu"))
-        until(lambda: len(read.names("opened", "vitals")) >= 4)
-        first = dict(site.site.pids())
-        end = time.monotonic() + SECONDS
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(EVERY, left))
+def sizes(site: Ward) -> dict[str, int]:
+    """Return how much memory each process takes, KiB.
+
+    Of PostgreSQL and its children it is what each has for itself.
+    """
+    assert site.site.database is not None
+    found = {
+        name: memory(pid, "VmRSS")
+        for name, pid in site.site.pids().items()
+        if name != "postgres"
+    }
+    found["postgres"] = sum(memory(pid, "RssAnon") for pid in site.site.database.pids())
+    return found
+
+
+def slope(sizes: list[int]) -> float:
+    """Return by how many MiB an hour *sizes* rise: least squares, second half."""
+    later = sizes[len(sizes) // 2 :]
+    middle, mean = (len(later) - 1) / 2, sum(later) / len(later)
+    over = sum((at - middle) * (size - mean) for at, size in enumerate(later))
+    under = sum((at - middle) ** 2 for at in range(len(later))) or 1
+    return over / under / 1024 * HOUR / EVERY
+
+
+def watched(site: Ward, seen: dict[str, list[int]]) -> None:
+    """Look at the site's memory until the time is over."""
+    read, begun = site.read["reader"], time.monotonic()
+    for number in count(1):
+        if number * EVERY > SECONDS:
+            return
+        while time.monotonic() < begun + number * EVERY:
             site.site.tend()
-            for name, pid in first.items():
-                if name != "postgres":  # what it holds is shared, and its own affair
-                    seen.setdefault(name, []).append(resident(pid))
-            opened = len(read.names("opened", "vitals"))
-            most = max(seen, key=lambda name: seen[name][-1])
+            time.sleep(0.2)
+        for name, size in sizes(site).items():
+            seen.setdefault(name, []).append(size)
+        most = max(seen, key=lambda name: seen[name][-1])
+        if number % 6 == 0:
             print(
-                f"{left:4.0f} s left, opened {opened}, most memory: {most}"
-                f" {seen[most][-1] >> 10} MiB"
+                f"{number * EVERY:5.0f} s, opened {len(read.names('opened'))},"
+                f" most memory: {most} {seen[most][-1] >> 10} MiB"
             )
-        assert dict(site.site.pids()) == first, "a process ended"
+
+
+def test_soak(tmp_path: Path) -> None:
+    """Every packet of 16 gateways is stored once and opened; memory stays."""
+    seen: dict[str, list[int]] = {}
+    print()
+    with ward() as site:
+        gateways = [f"gateway-{number + 1}" for number in range(BEDS)]
+        for name, patient in zip(gateways, site.enrol(BEDS), strict=True):
+            site.gateway(name, patient.gateway)
+        read = site.watch("reader", site.reader("nurse", "role:nurse", "ward:icu"))
+        until(lambda: len(read.names("opened", "vitals")) >= BEDS, LONGEST)
+        first = dict(site.site.pids())
+        watched(site, seen)
+        assert dict(site.site.pids()) == first, f"a process ended: {site.said}"
         site.site.launcher.stop(gateways)
-        sealed = {
-            name
-            for gateway in gateways
-            for name in site.sealed[gateway].names("sealed", "vitals")
-        }
-        until(lambda: sealed <= read.names("opened", "vitals"), LONGEST)
-        assert not [line for line in read.lines if line["event"] == "refused"]
-    print(f"{len(sealed)} packets of vitals, all opened")
-    for name, sizes in seen.items():
-        quarter = max(1, len(sizes) // 4)
-        early, late = max(sizes[quarter : 2 * quarter] or sizes), max(sizes[-quarter:])
-        print(f"{name:<12} {early >> 10:>4} MiB, at the end {late >> 10:>4} MiB")
+        ledger.drain(site, tmp_path)
+        found = ledger.look(site)
+        found.check()
+        assert found.settled()
+        until(lambda: found.data() <= read.names("opened", "vitals"), LONGEST)
+        assert not read.names("closed")
+    print(f"{'process':<12} {'first':>9} {'last':>9} {'slope':>14}")
+    for name, each in seen.items():
+        ends = f"{each[0] / 1024:5.1f} MiB {each[-1] / 1024:5.1f} MiB"
+        print(f"{name:<12} {ends} {slope(each):+8.2f} MiB/h")
+    print(
+        f"{len(found.expected())} packets sealed, {len(found.stored)} stored,"
+        f" {len(found.lost())} lost, {len(found.doubled)} doubled, all opened"
+    )
+    for name, each in seen.items():
+        quarter = max(1, len(each) // 4)
+        early, late = max(each[quarter : 2 * quarter] or each), max(each[-quarter:])
         assert late <= early * GROWTH, name
