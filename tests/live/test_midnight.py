@@ -1,11 +1,14 @@
 """Across midnight an alias goes on for a day, with new secrets; then it ends."""
 
+import argparse
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support import ledger
 from tests.support.site import Ward, ward
 
 from sealward import clock, config
@@ -15,6 +18,7 @@ from sealward.analyst.reading import Opened
 from sealward.authority import process as authority
 from sealward.bedside.credential import Keeper, LapsedError
 from sealward.bedside.process import Gateway, Plan
+from sealward.cli import acts
 from sealward.custody.process import Process as Custody
 from sealward.intake import process as intake
 from sealward.packet.profile import BED_1
@@ -25,6 +29,7 @@ from sealward.wire.nkey import NKey
 from sealward.wire.tls import Identity
 
 DAY = timedelta(days=1)
+CLOSE = timedelta(seconds=45)  # to a real midnight, too close to begin
 
 
 class LeapingClock:
@@ -79,6 +84,7 @@ class Line:
         self.site = site
         self.told: list[Told] = []
         self.tasks: list[asyncio.Task[None]] = []
+        self.ended: ExceptionGroup[Exception] | None = None
         path = site.site.config
         self.custody = config.Custody.read(path)
         self.authority = config.Authority.read(path)
@@ -148,8 +154,8 @@ class Line:
         ]
 
 
-async def across_midnight(site: Ward) -> None:
-    """Live through two midnights."""
+async def across_midnight(site: Ward) -> Exception:
+    """Live through two midnights; return what ended the gateway at the second."""
     now = LeapingClock()
     line = Line(site, now)
     sending = await line.start()
@@ -159,6 +165,8 @@ async def across_midnight(site: Ward) -> None:
     finally:
         sending.cancel()
         await line.stop()
+    assert line.ended is not None
+    return line.ended
 
 
 async def two_midnights(line: Line, sending: asyncio.Task[None], epoch: int) -> None:
@@ -183,17 +191,50 @@ async def two_midnights(line: Line, sending: asyncio.Task[None], epoch: int) -> 
         await asyncio.wait_for(sending, 30)
     assert ended.group_contains(LapsedError)
     assert line.opened(epoch + 2) == []
+    line.ended = ended.value
+    assert_nothing_is_lost(line, epoch)
 
 
-def test_two_midnights(site: Ward) -> None:
-    """The first renews secrets, and readers follow; the second ends in a clear stop."""
-    asyncio.run(across_midnight(site))
+def assert_nothing_is_lost(line: Line, epoch: int) -> None:
+    """Each day's numbers go from 0 without a hole, are stored once, and have opened.
+
+    The pack that was open when the day of grace ended came too late: the spool has it.
+    """
+    found = ledger.look(line.site)
+    found.check()
+    too_late = found.expected() - found.stored.keys()
+    assert too_late <= found.waiting
+    assert len(too_late) <= 2
+    assert {day for _, day, _ in too_late} <= {epoch + 1}
+    assert {day for _, day in found.numbered} == {epoch, epoch + 1}
+    opened = {
+        (told.bed.alias, told.packet.epoch, told.packet.seq)
+        for told in line.told
+        if isinstance(told, Opened)
+    }
+    assert opened == found.stored.keys()
 
 
-def test_a_lapsed_credential_is_named_on_the_command_line() -> None:
-    """A clear stop is one line: the word, and what to do."""
-    from sealward.cli import acts  # noqa: PLC0415 - only here
+def test_two_midnights(site: Ward, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first renews secrets, and readers follow; the second ends in a clear stop.
 
-    error = LapsedError("the credential serves its own day and the next")
-    group = ExceptionGroup("unhandled", [ExceptionGroup("inner", [error])])
-    assert [str(each) for each in acts.leaves(group)] == [str(error)]
+    On the command line that is one word, what to do, and the exit status 1.
+    """
+    wait_out_a_real_midnight()
+    lapsed = asyncio.run(across_midnight(site))
+    capsys.readouterr()
+
+    def bedside(_: argparse.Namespace) -> int:
+        raise ExceptionGroup("two beds", [lapsed, lapsed])
+
+    asked = argparse.Namespace(command="bedside")
+    assert acts.run(asked, {"bedside": bedside}) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["sealward: lapsed: the credential serves its own day and the next"]
+
+
+def wait_out_a_real_midnight() -> None:
+    """Let the real day end first, where it would end during the test's beginning."""
+    left = DAY - (clock.now() - datetime(1970, 1, 1, tzinfo=UTC)) % DAY
+    if left < CLOSE:
+        time.sleep(left.total_seconds() + 1)

@@ -11,11 +11,14 @@ from sealward.cli import enrolling, processes, reading
 from sealward.errors import SealwardError
 
 
-def run(given: argparse.Namespace) -> int:
-    """Do what *given* asks for and return the exit status.
+def run(
+    given: argparse.Namespace,
+    acts: Mapping[str, Callable[[argparse.Namespace], int]] | None = None,
+) -> int:
+    """Do what *given* asks for, by one of *acts*, and return the exit status.
 
-    An error of ours is one line on standard error: its reason, then what to do. A
-    fault of ours keeps its traceback.
+    An error of ours is one line on standard error: its reason, then what to do; it is
+    said once, however many met it. A fault of ours keeps its traceback.
     """
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
@@ -26,7 +29,7 @@ def run(given: argparse.Namespace) -> int:
     # asyncio's word on a TLS connection that the other side has ended: no news.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
-        return ACTS[given.command](given)
+        return (acts or ACTS)[given.command](given)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -37,7 +40,7 @@ def run(given: argparse.Namespace) -> int:
         causes = list(leaves(group))
         if not all(isinstance(cause, SealwardError) for cause in causes):
             raise
-        for cause in causes:
+        for cause in {str(each): each for each in causes}.values():
             explain(cause)
     return 1
 
