@@ -155,7 +155,7 @@ def test_salts_are_for_those_whom_the_policy_names(
     with stage.counts("custody", *refusals("requests", *(word for _, word in tries))):
         for args, word in tries:
             assert stage.ask("salt.read", args) == word
-    assert stage.audited("salt.refused", patient) == [{"days": 0}]
+    assert stage.audited("salt.refused", patient) == [{"days": 1}]
     assert stage.ask("salt.read", asks) == ""
     assert len(stage.audited("salt.refused", patient)) == 1
 

@@ -222,7 +222,7 @@ class Attack:
     word: str
     make: Callable[[Gateway, Gateway, int, int], bytes]  # own, other, number, slot
     level: str = "vitals"
-    code: Code | None = None  # what the gateway hears, if the packet names its number
+    code: Code | None = None  # what the gateway hears, if its own key signed a number
 
 
 def borrowed_record(own: Gateway, other: Gateway, seq: int, slot: int) -> bytes:
@@ -248,7 +248,6 @@ ATTACKS: Mapping[str, Attack] = {
         make=lambda own, other, seq, slot: Device(
             alias=own.alias, epoch=own.epoch, key=other.key
         ).packet(seq, slot=slot),
-        code=Code.SIGNATURE,
     ),
     "signed-for-another": Attack(
         seq=4,
@@ -256,13 +255,11 @@ ATTACKS: Mapping[str, Attack] = {
         make=lambda own, other, seq, slot: Device(
             alias=other.alias, epoch=own.epoch, key=own.key
         ).packet(seq, slot=slot),
-        code=Code.SIGNATURE,
     ),
     "of-another-alias": Attack(
         seq=5,
         word="forged",
         make=lambda _, other, seq, slot: other.packet(seq, slot=slot),
-        code=Code.SIGNATURE,
     ),
     "no-cbor": Attack(seq=6, word="malformed", make=lambda *_: b"\xff" * 90),
     "deep-cbor": Attack(seq=7, word="malformed", make=lambda *_: b"\x81" * 4000),
@@ -300,14 +297,12 @@ ATTACKS: Mapping[str, Attack] = {
         word="misplaced",
         make=lambda own, _, seq, slot: own.packet(seq, slot=slot),
         level="wave",
-        code=Code.MALFORMED,
     ),
     "on-no-topic": Attack(
         seq=14,
         word="misplaced",
         make=lambda own, _, seq, slot: own.packet(seq, slot=slot),
         level="diagnosis",
-        code=Code.MALFORMED,
     ),
     "record-of-another": Attack(
         seq=15,
