@@ -84,6 +84,12 @@ def test_what_is_stored_can_be_read_later(site: Ward) -> None:
     assert {line["patient"] for line in found} == {patient.pseudonym}
     text = site.sealward("read", *chosen)
     assert "spo2" in text.stdout
+    asked = site.rows(
+        "select count(distinct subject) from audit.entry"
+        " where act = 'salt.read' and actor = (select person_id::text"
+        " from registry.person where subject = 'later')"
+    )
+    assert asked == [(1,)], "no other patient's salt was asked for"
 
 
 def test_the_command_line_enrols_a_patient_and_says_what_it_refuses(

@@ -7,7 +7,7 @@ start, at a hole in the numbers, and every half minute.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -39,9 +39,26 @@ AGAIN = 30.0  # seconds between looks into the database for what was missed
 BEDS = 1.0  # seconds between looks for beds that are new
 PAUSE = 0.5  # seconds before an absent service is asked again
 DAY_SECONDS = 86_400
-WAITING = 4096  # packets kept until their record comes
 
-Name = tuple[str, int, int]  # alias, epoch, seq
+
+@dataclass(slots=True)
+class Numbers:
+    """Which packets of one credential's day have been told of: a few bytes in all."""
+
+    upto: int = 0  # all below it
+    beyond: set[int] = field(default_factory=set)
+
+    def add(self, seq: int) -> None:
+        """Take *seq* as told of."""
+        if seq >= self.upto:
+            self.beyond.add(seq)
+        while self.upto in self.beyond:
+            self.beyond.remove(self.upto)
+            self.upto += 1
+
+    def __contains__(self, seq: int) -> bool:
+        """Return whether *seq* has been told of."""
+        return seq < self.upto or seq in self.beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +101,7 @@ class Reader:
         self._folder = folder
         self._kem = Kem(Hybrid())
         self._beds = Beds(self._kem, (BED_1, ICU_1), Devices(folder))
-        self._done: set[Name] = set()
-        self._had: dict[tuple[int, int], int] = {}  # (cred, epoch): highest seq seen
+        self._done: dict[tuple[int, int], Numbers] = {}  # by (cred, epoch)
         self._lost: set[Bed] = set()
         self._key_day = -1
         self._refused: set[tuple[UUID, int]] = set()
@@ -128,14 +144,21 @@ class Reader:
 
     # --- beds -------------------------------------------------------------------
 
-    async def learn(self, since: int | None = None) -> list[Bed]:
-        """Read which beds there are, and get what is needed to open their packets."""
+    async def learn(
+        self, since: int | None = None, patient: str | None = None
+    ) -> list[Bed]:
+        """Return the beds that are new, and get what is needed to open their packets.
+
+        With *patient*, a display pseudonym, only that patient's: custody writes an
+        audit row for each whose salts are asked.
+        """
         first = self._today() - 1 if since is None else since
         beds = await asyncio.to_thread(
             self._session.run,
             lambda conn: registry.beds(conn, since_epoch=first),
         )
-        new = self._beds.learn(beds)
+        wanted = [bed for bed in beds if patient in (None, bed.pseudonym)]
+        new = self._beds.learn(wanted)
         if since is not None:
             for bed in new:
                 await self._salts(bed, max(since, bed.epoch), self._today())
@@ -168,18 +191,15 @@ class Reader:
         def act() -> None:
             result = self._beds.open(bed, body)
             packet = result.packet
-            name = (bed.alias, packet.epoch, packet.seq)
-            if name in self._done:
+            done = self._done.setdefault((bed.cred, packet.epoch), Numbers())
+            if packet.seq in done:
                 return
-            where = (bed.cred, packet.epoch)
-            had = self._had.get(where, -1)
-            if packet.seq > had + 1:
+            if packet.seq and packet.seq - 1 not in done:
                 self._lost.add(bed)
             if isinstance(result, Closed) and self._may_open(result):
                 self._lost.add(bed)  # it is tried again from the database
                 return
-            self._had[where] = max(had, packet.seq)
-            self._done.add(name)
+            done.add(packet.seq)
             self._metrics.add(
                 "packets_opened" if isinstance(result, Opened) else "packets_closed"
             )
@@ -201,9 +221,9 @@ class Reader:
         self._records(beds, first)
         by_cred = {bed.cred: bed for bed in beds}
         after = {
-            (cred, epoch): seq
-            for (cred, epoch), seq in self._whole().items()
-            if cred in by_cred
+            where: done.upto - 1
+            for where, done in self._done.items()
+            if where[0] in by_cred
         }
         found = self._session.run(
             lambda conn: list(packets.packets(conn, list(by_cred), after))
@@ -212,17 +232,6 @@ class Reader:
             if packet.epoch >= first:
                 self.take(by_cred[packet.cred], packet.body)
             yield
-
-    def _whole(self) -> dict[tuple[int, int], int]:
-        """Return up to which number each (cred, epoch) has no hole."""
-        whole = {}
-        for (cred, epoch), highest in self._had.items():
-            alias = next(bed.alias for bed in self._beds.all() if bed.cred == cred)
-            seq = 0
-            while seq <= highest and (alias, epoch, seq) in self._done:
-                seq += 1
-            whole[cred, epoch] = seq - 1
-        return whole
 
     async def _catch_up(self, beds: list[Bed], first: int) -> None:
         """Open what the database holds of *beds*, letting others have their turn."""

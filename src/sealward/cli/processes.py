@@ -13,18 +13,23 @@ from pathlib import Path
 
 from sealward import clock, config
 from sealward.errors import ConfigError
-from sealward.records import session
+from sealward.records import postgres, session
 
 log = logging.getLogger(__name__)
 
 
 def database_url(path: Path, role: str) -> str:
-    """Return how *role* reaches the database that the site at *path* uses."""
+    """Return how *role* reaches the database that the site at *path* uses.
+
+    Raises:
+        ConfigError: none is named, or one that is reached without verified TLS.
+    """
     url = config.database_url() or config.Database.read(path).url
     if not url:
         raise ConfigError(
             f"{path}: [database] url is empty; give DATABASE_URL or run the demo"
         )
+    postgres.protected(url)
     return session.as_role(url, role)
 
 

@@ -127,7 +127,7 @@ def read(given: argparse.Namespace) -> int:
 
     def show(told: Told) -> None:
         if isinstance(told, SaltRefused):
-            print(_line(told) if given.json else _text(told), flush=True)
+            (_show_json if given.json else _show_text)(told)
         elif isinstance(told, Closed):
             closed.append(told)
         else:
@@ -160,7 +160,6 @@ def _readings(told: Opened, vital: str | None, *, as_json: bool) -> None:
 async def _history(reader: Reader, given: argparse.Namespace) -> None:
     first = int(clock.now().timestamp()) // 86_400 - given.days + 1
     await reader.fetch_key(given.days)
-    beds = await reader.learn(first)
-    chosen = [bed for bed in beds if given.patient in (None, bed.pseudonym)]
-    for _ in reader.history(chosen, first):
+    beds = await reader.learn(first, given.patient)
+    for _ in reader.history(beds, first):
         pass

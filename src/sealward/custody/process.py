@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 DAYS = 4  # partitions ahead of today
 PAUSE = 1.0  # seconds before PostgreSQL is tried again
-LISTEN = 30.0  # seconds of one wait for notices
 HOUR = 3600.0  # seconds
 
 

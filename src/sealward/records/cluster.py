@@ -75,7 +75,7 @@ def prepare(state: Path, identity: Identity) -> None:
         if run(["/bin/sh", "-c", 'test -x "$1"', "sh", folder], identity).returncode:
             raise ConfigError(
                 f"the user that runs PostgreSQL cannot pass through {folder}:"
-                " put the state folder elsewhere (SEALWARD_STATE)"
+                " put the state folder elsewhere (--state)"
             )
 
 

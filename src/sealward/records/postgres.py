@@ -162,13 +162,11 @@ class Server:
         self.stop()
 
 
-def external(url: str) -> None:
-    """Check that an operator's own PostgreSQL at *url* may be trusted with the record.
+def protected(url: str) -> bool:
+    """Return whether *url* says sslmode=verify-full, where it is no Unix socket.
 
     Raises:
-        ConfigError: it is reached without TLS or with an unverified server name,
-            older than 15, or open to advisory locks; the message says what to do.
-        UnavailableError: it does not answer.
+        ConfigError: anybody on the way could read along or answer in its place.
     """
     try:
         given = conninfo.conninfo_to_dict(url)
@@ -177,6 +175,18 @@ def external(url: str) -> None:
     verified = given.get("sslmode") == "verify-full"
     host = str(given.get("hostaddr") or given.get("host") or "/")
     _refuse_unprotected(host, verified=verified)
+    return verified
+
+
+def external(url: str) -> None:
+    """Check that an operator's own PostgreSQL at *url* may be trusted with the record.
+
+    Raises:
+        ConfigError: it is reached without TLS or with an unverified server name,
+            older than 15, or open to advisory locks; the message says what to do.
+        UnavailableError: it does not answer.
+    """
+    verified = protected(url)
     with database.connect(url) as connection:
         # The environment may have named a host where the string named none.
         _refuse_unprotected(connection.info.host, verified=verified)

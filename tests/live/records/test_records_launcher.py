@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from sealward.errors import ConfigError, UnavailableError
 from sealward.records import binaries as programs
 from sealward.records import database, migration
-from sealward.records.postgres import Binaries, Server, external
+from sealward.records.postgres import Binaries, Server, external, protected
 
 if TYPE_CHECKING:
     from tests.live.records.conftest import Ward
@@ -168,7 +168,7 @@ def test_a_closed_parent_is_named_and_stays_closed(folder: Path) -> None:
     """Opening somebody's home to the world is not ours to do."""
     home = folder / "home"
     home.mkdir(mode=0o700)
-    with pytest.raises(ConfigError, match=f"{home}.*SEALWARD_STATE"):
+    with pytest.raises(ConfigError, match=f"{home}.*--state"):
         Server.start(home / "state")
     assert home.stat().st_mode & 0o7777 == 0o700
 
@@ -274,5 +274,6 @@ def test_an_operator_s_own_server_is_checked(ward: Ward) -> None:
 )
 def test_an_unprotected_server_is_refused_before_it_is_asked(url: str) -> None:
     """Without a socket or a verified name, whoever answers could be anybody."""
-    with pytest.raises(ConfigError, match="DATABASE_URL"):
-        external(url)
+    for check in (external, protected):
+        with pytest.raises(ConfigError, match="DATABASE_URL"):
+            check(url)
