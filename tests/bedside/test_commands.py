@@ -180,11 +180,17 @@ def test_a_refusal_costs_nothing(gateway: Gateway, code: Code) -> None:
 
 
 def test_a_resend_unmarks_once(gateway: Gateway) -> None:
-    """What the server has lost goes out again; an old order repeated does nothing."""
-    gateway.hear(gateway.receipt(PACKETS))
+    """What the server has lost goes out again; an old order repeated does nothing.
+
+    Nor does a receipt from before it, which would take back what it asked for.
+    """
+    before = gateway.receipt(PACKETS)
+    gateway.hear(before)
     order = Resend(epoch=EPOCH, first=1, last=3, server_ms=NOON_MS)
     gateway.hear(order, f"cmd/{ALIAS}/resend")
     assert gateway.marked == PACKETS - 3
-    gateway.hear(gateway.receipt(PACKETS))
+    gateway.hear(before)
+    assert gateway.marked == PACKETS - 3
+    gateway.hear(gateway.receipt(PACKETS, server_ms=NOON_MS + 1))
     gateway.hear(order, f"cmd/{ALIAS}/resend")
-    assert (gateway.marked, gateway.refused) == (PACKETS, {"repeated": 1})
+    assert (gateway.marked, gateway.refused) == (PACKETS, {"repeated": 2})

@@ -44,7 +44,7 @@ class Commands:
         self._metrics = metrics
         self._stale = stale
         self._certified: tuple[tuple[bytes, ...], list[ServiceCertificate]] = ((), [])
-        self._resent_ms = 0
+        self._resent_ms = -1  # of the last resend obeyed, ms since 1970
         self.spoilt: RefusalError | None = None  # why the alias cannot go on
 
     def take(self, topic: str, payload: bytes, now: datetime) -> None:
