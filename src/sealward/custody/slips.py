@@ -71,7 +71,13 @@ class Slips:
                 self._receipt_keys = dict(kept)
 
     def receipt_key(self, partitions: Mapping[int, bytes]) -> None:
-        """Know intake's receipt keys: the SPKI for each of *partitions*."""
+        """Know intake's receipt keys: the SPKI for each of *partitions*.
+
+        What is known already is not written again: who asks with no key at all, to
+        learn whether custody is there, must take no key away.
+        """
+        if partitions.items() <= self._receipt_keys.items():
+            return
         self._receipt_keys |= dict(partitions)
         files.replace(self._receipts, cbor.encode(self._receipt_keys))
 
