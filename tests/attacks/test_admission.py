@@ -21,18 +21,6 @@ from sealward.wire.tls import Identity
 ALIAS = "z" * 26  # that custody never gave to anybody
 
 
-@pytest.fixture(scope="module")
-def own(stage: Stage) -> Gateway:
-    """Return a gateway that is attacked, or that nobody minds."""
-    return stage.gateway()
-
-
-@pytest.fixture(scope="module")
-def thief(stage: Stage) -> Gateway:
-    """Return a gateway whose keys are in somebody else's hands."""
-    return stage.gateway()
-
-
 # --- who shakes hands --------------------------------------------------------
 
 

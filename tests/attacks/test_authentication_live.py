@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from tests.support.desks import TODAY, Desks, key, today_at
 from tests.support.device import context, dial, enrolled, run
 from tests.support.hostile import Line, Says, digests, stored
 from tests.support.mqtt_client import Client
-from tests.support.site import Ward, until, ward
+from tests.support.site import Ward, until
 
 from sealward.bedside.credential import Credential
 from sealward.custody import admission, certificates
@@ -28,20 +27,6 @@ from sealward.wire.nkey import NKey
 
 ALIAS = "k3v9q0d2m7x5c1p8r4t6w0y2za"
 NOON = today_at(12)
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Ward]:
-    """Return a site without gateways."""
-    with ward() as made:
-        until((made.site.root / "intake/metrics.prom").exists)
-        yield made
-
-
-@pytest.fixture
-def device(site: Ward, tmp_path: Path) -> Credential:
-    """Return a credential of this test alone."""
-    return enrolled(site, tmp_path / "device")
 
 
 @pytest.fixture

@@ -16,18 +16,6 @@ from sealward.seal import cbor, grantorder, signing
 Args = Mapping[str, Any]
 
 
-@pytest.fixture(scope="module")
-def own(stage: Stage) -> Gateway:
-    """Return the gateway that is attacked."""
-    return stage.gateway()
-
-
-@pytest.fixture(scope="module")
-def thief(stage: Stage) -> Gateway:
-    """Return a gateway whose keys are in somebody else's hands."""
-    return stage.gateway()
-
-
 def moment() -> int:
     """Return the time in ms since 1970."""
     return int(clock.now().timestamp() * 1000)

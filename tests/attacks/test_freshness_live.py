@@ -1,7 +1,6 @@
 """Through the real broker: each hostile packet has its word, its row and its count."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import cbor2
@@ -19,27 +18,13 @@ from tests.support.hostile import (
     refused,
     stored,
 )
-from tests.support.site import Ward, until, ward
+from tests.support.site import Ward
 
 from sealward.bedside.credential import Credential
 from sealward.seal.envelope import LIMITS, NAMES, Kind
 from sealward.seal.receipt import Code, Receipt
 
 AHEAD = 60  # slots, ten minutes
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Ward]:
-    """Return a site without gateways."""
-    with ward() as made:
-        until((made.site.root / "intake/metrics.prom").exists)
-        yield made
-
-
-@pytest.fixture
-def device(site: Ward, tmp_path: Path) -> Credential:
-    """Return a credential in an attacker's hands, of this test alone."""
-    return enrolled(site, tmp_path / "device")
 
 
 @pytest.fixture

@@ -51,12 +51,6 @@ ODD: st.SearchStrategy[object] = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def own(stage: Stage) -> Gateway:
-    """Return a gateway."""
-    return stage.gateway()
-
-
-@pytest.fixture(scope="module")
 def reader(stage: Stage) -> Reader:
     """Return a reader."""
     return stage.reader("role:nurse", "ward:icu")

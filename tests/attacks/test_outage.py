@@ -10,13 +10,6 @@ from tests.support.site import until
 
 from sealward import clock
 
-
-@pytest.fixture(scope="module")
-def thief(stage: Stage) -> Gateway:
-    """Return a gateway whose keys are in somebody else's hands."""
-    return stage.gateway()
-
-
 RUDE: Mapping[str, tuple[str, int]] = {  # the broker's word, and bytes beyond a packet
     "qos-2": ("qos", 0),
     "larger-than-64-KiB": ("oversize", 1 << 16),

@@ -154,7 +154,9 @@ def initialise(state: Path, binaries: Binaries, identity: Identity) -> None:
         identity,
     )
     if said.returncode:
-        reason = (said.stderr.strip() or "no reason given").splitlines()[-1]
+        lines = said.stderr.splitlines() or ["no reason given"]
+        faults = [line for line in lines if "FATAL" in line or "error:" in line]
+        reason = (faults or lines[-1:])[0]  # what follows tells of its tidying up
         raise ConfigError(f"initdb could not make {state / 'data'}: {reason}")
     fresh.rename(state / "data")
 
