@@ -61,6 +61,14 @@ def test_a_start_on_the_next_day_brings_a_new_alias(
     assert [each.alias for each in keeper.others(0, second.alias)] == [first.alias]
 
 
+def test_a_credential_that_is_half_written_is_nobodys(keeper: Keeper) -> None:
+    """What a kill has left is not among the earlier ones, whose packets may wait."""
+    first = fetched(keeper)
+    (keeper.folder / "bed-0" / f"{'h' * 26}.half").mkdir()
+    assert keeper.others(0, first.alias) == []
+    assert [each.alias for each in keeper.others(0, "another")] == [first.alias]
+
+
 def test_without_custody_an_alias_goes_on_for_its_day_of_grace(
     tmp_path: Path, keeper: Keeper
 ) -> None:

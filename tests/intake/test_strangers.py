@@ -16,6 +16,13 @@ def test_one_alias_is_asked_about_now_and_then() -> None:
     assert asked == 1000 // PAUSE
 
 
+def test_a_clock_that_is_set_back_bars_nobody() -> None:
+    """Else an alias asked about at the wrong time would wait for that time to come."""
+    strangers = Strangers()
+    assert strangers.worth_asking("new", 1_000_000)
+    assert strangers.worth_asking("new", 1000)
+
+
 def test_a_flood_of_names_fills_no_memory() -> None:
     """Above the limit nobody is asked about, until the pause is over."""
     strangers = Strangers()

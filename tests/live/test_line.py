@@ -71,11 +71,13 @@ def test_one_gateway_serves_two_beds_under_two_aliases(site: Ward) -> None:
 
 def test_what_is_stored_can_be_read_later(site: Ward) -> None:
     """`sealward read` opens the history from the database, as text and as JSON."""
-    (patient,) = site.enrol(1)
+    patient, other = site.enrol(2)
     reader = site.reader("later", "role:clinician", "ward:icu")
     sealed = site.gateway("gateway-later", patient.gateway)
+    beside = site.gateway("gateway-beside", other.gateway)
     until(lambda: len(sealed.names("sealed", "vitals")) >= 2)
-    site.site.launcher.stop(["gateway-later"])
+    until(lambda: len(beside.names("sealed", "vitals")) >= 2)
+    site.site.launcher.stop(["gateway-later", "gateway-beside"])
     chosen = ("--reader", str(reader), "--patient", patient.pseudonym)
     done = site.sealward("read", *chosen, "--json", "--vital", "8867-4")
     assert done.returncode == 0, done.stderr
@@ -90,6 +92,13 @@ def test_what_is_stored_can_be_read_later(site: Ward) -> None:
         " from registry.person where subject = 'later')"
     )
     assert asked == [(1,)], "no other patient's salt was asked for"
+    stranger = site.reader("stranger", "role:clinician", "ward:surgery")
+    refused = site.sealward("read", "--reader", str(stranger), *chosen[2:], "--json")
+    told = lines(refused.stdout)
+    assert {line.get("event") for line in told} == {"salt-refused", "closed"}
+    assert {line["reason"] for line in told if line["event"] == "salt-refused"} == {
+        "unentitled"
+    }
 
 
 def test_the_command_line_enrols_a_patient_and_says_what_it_refuses(
